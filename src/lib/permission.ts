@@ -1,0 +1,28 @@
+/** `resource:action`, each segment a word or `*` for any. */
+export const permissionPattern = '^([a-z][a-z0-9-]{0,39}|\\*):([a-z][a-z0-9-]{0,39}|\\*)$'
+
+const segmentCovers = (granted: string, needed: string): boolean => granted === '*' || granted === needed
+
+/** Whether a granted permission includes a needed one; `*` is included only by `*`. */
+export const covers = (granted: string, needed: string): boolean => {
+  if (granted === needed) return true
+  const [grantedResource = '', grantedAction = ''] = granted.split(':')
+  const [neededResource = '', neededAction = ''] = needed.split(':')
+  return segmentCovers(grantedResource, neededResource) && segmentCovers(grantedAction, neededAction)
+}
+
+export const allows = (granted: readonly string[], needed: string): boolean =>
+  granted.some(permission => covers(permission, needed))
+
+/** What each role may do. Role names are free; a role that is not listed grants nothing. */
+export type RolePermissions<Permission extends string = string> = Readonly<
+  Record<string, readonly Permission[]>
+>
+
+/** The permissions of a set of roles, each once. `Object.hasOwn`, since role names come from outside. */
+export const permissionsOf = <Permission extends string>(
+  table: RolePermissions<Permission>,
+  roles: readonly string[],
+): Permission[] => [
+  ...new Set(roles.flatMap(role => (Object.hasOwn(table, role) ? (table[role] ?? []) : []))),
+]

@@ -1,0 +1,73 @@
+import { Database, SQLiteError } from 'bun:sqlite'
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Failure } from './failure.ts'
+
+/** How long a start waits for another process that holds the file, milliseconds. Nothing is served yet. */
+const startBusyTimeout = 5_000
+
+/**
+ * Opens a database file (0600, its folder made) or `:memory:`, with the settings that every role relies on.
+ * Call {@link settle} once it is migrated.
+ *
+ * @throws Error when the file is there but empty: SQLite would take it for a new database, and what was in
+ * it would be gone without a word.
+ */
+export const openDatabase = (path: string): Database => {
+  if (path !== ':memory:') {
+    if (!existsSync(path)) {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      closeSync(openSync(path, 'a', 0o600))
+    } else if (statSync(path).size === 0 && !existsSync(`${path}-wal`)) {
+      throw new Error(`${path} is empty. Restore it from a backup; if it never held anything, remove it.`)
+    }
+  }
+  const database = new Database(path, { create: true, readwrite: true, strict: true })
+  // First of all: everything after it may have to wait for another process that starts on the same file.
+  database.run(`PRAGMA busy_timeout = ${startBusyTimeout}`)
+  database.run('PRAGMA journal_mode = WAL')
+  database.run('PRAGMA synchronous = FULL')
+  database.run('PRAGMA foreign_keys = ON')
+  database.run('PRAGMA trusted_schema = OFF')
+  return database
+}
+
+/** From here on requests are served: SQLite's own wait would stop the event loop, so it must not wait. */
+export const settle = (database: Database): void => {
+  database.run('PRAGMA busy_timeout = 0')
+}
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof SQLiteError && (error.code ?? '').startsWith('SQLITE_BUSY')
+
+/** Whether an error says that the file can't be used just now, rather than that the statement is wrong. */
+export const isDatabaseUnavailable = (error: unknown): boolean =>
+  error instanceof SQLiteError &&
+  /^SQLITE_(BUSY|LOCKED|FULL|READONLY|IOERR|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(error.code ?? '')
+
+/** Whether a write broke a unique index. */
+export const isUniqueViolation = (error: unknown): boolean =>
+  error instanceof SQLiteError &&
+  (error.code === 'SQLITE_CONSTRAINT_UNIQUE' || error.code === 'SQLITE_CONSTRAINT_PRIMARYKEY')
+
+const busyLimit = 2_000
+
+/**
+ * Runs a short synchronous write, and runs it again with jitter while another process holds the file.
+ *
+ * @throws Failure `unavailable` after 2 s.
+ */
+export const retryBusy = async <Result>(write: () => Result): Promise<Result> => {
+  const start = performance.now()
+  for (let pause = 2; ; pause = Math.min(pause * 2, 100)) {
+    try {
+      return write()
+    } catch (error) {
+      if (!isBusy(error)) throw error
+      if (performance.now() - start > busyLimit) {
+        throw new Failure('unavailable', { retryAfterSeconds: 1, cause: error })
+      }
+      await Bun.sleep(pause * (0.5 + Math.random()))
+    }
+  }
+}
