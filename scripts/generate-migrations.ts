@@ -2,11 +2,8 @@
  * Writes what drizzle-kit finds changed in each `schema.ts` to `db/`, and the index by which the SQL is
  * embedded in the binary: `bun run db:generate [name]`.
  */
-import { readdirSync } from 'node:fs'
 
-const sets = readdirSync('db', { withFileTypes: true })
-  .filter(entry => entry.isDirectory())
-  .map(entry => entry.name)
+const sets = ['userdb', 'login', 'apikey', 'service-a']
 const [name] = process.argv.slice(2)
 
 for (const set of sets) {
