@@ -1,0 +1,33 @@
+import { commonProblems, type ProblemTable } from '../lib/problem.ts'
+
+/** Why a credential is refused, in the words of the status table. */
+export const credentialProblems = {
+  credential_missing: { status: 400, title: 'The request carries no credential' },
+  credential_unsupported: { status: 400, title: 'The authentication scheme is not supported' },
+  credential_ambiguous: { status: 400, title: 'The request carries more than one credential' },
+  token_invalid: { status: 401, title: 'The access token is not valid' },
+  token_expired: { status: 401, title: 'The access token has expired' },
+  api_key_invalid: { status: 403, title: 'The API key is not valid' },
+  api_key_revoked: { status: 403, title: 'The API key has been revoked' },
+  api_key_disabled: { status: 403, title: 'The API key is disabled' },
+  api_key_expired: { status: 403, title: 'The API key has expired' },
+  insufficient_permission: { status: 403, title: 'The credential lacks the permission' },
+  jwt_required: { status: 403, title: 'An API key will not do here, an access token is needed' },
+} as const satisfies ProblemTable<string>
+
+/** Why a command on keys fails. */
+export const keyProblems = {
+  api_key_not_found: { status: 404, title: 'There is no such API key' },
+  api_key_rotated: { status: 409, title: 'The API key has been replaced by another' },
+  api_key_inactive: { status: 409, title: 'The API key is expired or disabled' },
+  api_key_limit_reached: { status: 409, title: 'The owner has as many API keys as allowed' },
+  expiry_invalid: { status: 422, title: 'The time of expiry is not in the future' },
+  permission_not_grantable: { status: 422, title: 'A permission goes beyond what the owner may do' },
+  owner_unknown: { status: 422, title: 'There is no such owner' },
+} as const satisfies ProblemTable<string>
+
+export const apikeyProblems = { ...commonProblems, ...credentialProblems, ...keyProblems }
+
+export type CredentialCode = keyof typeof credentialProblems
+export type KeyCode = keyof typeof keyProblems
+export type ApikeyCode = keyof typeof apikeyProblems

@@ -1,0 +1,17 @@
+export { createRemoteKeys } from '../lib/jwt/jwks.ts'
+export {
+  createSecretSource,
+  createVerifier,
+  type KeySource,
+  type TokenVerifier,
+} from '../lib/jwt/verifier.ts'
+export { allows, covers } from '../lib/permission.ts'
+export { type Authentication, createAuthenticate, type Principal } from './authenticate.ts'
+export { type ApikeyCode, apikeyProblems } from './errors.ts'
+export { createKeys, type IssuedKey, type Keys } from './keys.ts'
+export { type ApiKey, toApiKey } from './model.ts'
+export { type Apikey, type ApikeyOptions, apikey, internalsOf } from './plugin.ts'
+export { problems } from './problems.ts'
+export { type ApikeyRoutesOptions, apikeyRoutes, manageKeys, type Owner } from './routes.ts'
+export { createSqliteKeyStore, type KeyRecord, type KeyStore } from './store.ts'
+export { formatKey, keyPattern, parseKey } from './token.ts'

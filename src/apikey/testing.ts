@@ -1,0 +1,64 @@
+import { bySystem } from '../lib/audit.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { createSigner } from '../lib/jwt/signer.ts'
+import type { RolePermissions } from '../lib/permission.ts'
+import { apikey, internalsOf } from './plugin.ts'
+
+export type TestAuthOptions<Permission extends string> = {
+  readonly roles: RolePermissions<Permission>
+  readonly clock?: Clock
+}
+
+/** A caller of tests, by `usr_` and this name. */
+const testUser = (name: string): string => `usr_${name}`
+
+/**
+ * The plugin on a database in memory, for tests of an app that uses it, with credentials that it takes: real
+ * tokens and real keys, checked as in production.
+ *
+ * @example
+ * const { auth, as, key } = testAuth({ roles: { user: ['invoices:read'] } })
+ * const app = createApp(auth)
+ * await app.handle(new Request('http://localhost/invoices', { headers: await as('user') }))
+ */
+export const testAuth = <const Permission extends string>({
+  roles,
+  clock = systemClock,
+}: TestAuthOptions<Permission>) => {
+  const secret = crypto.randomUUID() + crypto.randomUUID()
+  const issuer = 'http://login.test'
+  const audience = 'test'
+  const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
+  const auth = apikey({ jwt: { secret }, issuer, audience, database: ':memory:', roles, clock })
+
+  return {
+    auth,
+    /** Headers with an access token of a user who has these roles. */
+    as: async (role: string | readonly string[], user = 'test'): Promise<Record<string, string>> => {
+      const token = await signer.sign({
+        iss: issuer,
+        sub: testUser(user),
+        aud: [issuer, audience],
+        exp: Math.floor(clock() / 1_000) + 300,
+        jti: crypto.randomUUID(),
+        client_id: 'latchkey-login',
+        roles: typeof role === 'string' ? [role] : [...role],
+      })
+      return { authorization: `Bearer ${token}` }
+    },
+    /** Headers with an API key that has these permissions and no others. */
+    key: async (permissions: readonly string[], user = 'test'): Promise<Record<string, string>> => {
+      const { text } = await internalsOf(auth)
+        .keys()
+        .create(
+          { name: 'test', ownerId: testUser(user), permissions: [...permissions], expiresAt: null },
+          permissions,
+          {
+            ...bySystem,
+            actorId: testUser(user),
+          },
+        )
+      return { 'x-api-key': text }
+    },
+  }
+}

@@ -1,0 +1,119 @@
+import { Elysia } from 'elysia'
+import { Failure } from './failure.ts'
+
+export type BodyLimits = {
+  /** Bytes of the body as it arrives. */
+  readonly maxBytes: number
+  /** Arrays and objects inside one another. */
+  readonly maxDepth: number
+}
+
+export const defaultBodyLimits: BodyLimits = { maxBytes: 65_536, maxDepth: 32 }
+
+type BodyCode = 'malformed_body' | 'body_too_large' | 'unsupported_media_type'
+
+const malformed = (detail: string) => new Failure<BodyCode>('malformed_body', { detail })
+
+/**
+ * Whether the headers promise JSON in UTF-8 and in the clear, which is all that is read (RFC 8259 section 8.1).
+ * Media types and charsets compare without case (RFC 9110 section 8.3).
+ */
+const isPlainJson = (headers: Headers): boolean => {
+  const encoding = headers.get('content-encoding')
+  if (encoding !== null && encoding.toLowerCase() !== 'identity') return false
+  const [type = '', ...parameters] = (headers.get('content-type') ?? '').toLowerCase().split(';')
+  if (type.trim() !== 'application/json') return false
+  return parameters
+    .map(parameter => parameter.trim())
+    .every(parameter => !parameter.startsWith('charset=') || /^charset="?utf-8"?$/.test(parameter))
+}
+
+/** Reads at most `maxBytes`; null when there is more. `Content-Length` settles most bodies before a byte is read. */
+const readBytes = async (request: Request, maxBytes: number): Promise<Uint8Array | null> => {
+  const declared = request.headers.get('content-length')
+  if (declared !== null) {
+    return Number(declared) > maxBytes ? null : new Uint8Array(await request.arrayBuffer())
+  }
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength
+    if (size > maxBytes) return null
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Whether JSON text nests deeper than allowed. Asked before parsing, which costs stack for each level. */
+export const isDeeperThan = (text: string, maxDepth: number): boolean => {
+  let depth = 0
+  let inString = false
+  for (let index = 0; index < text.length; index += 1) {
+    const character = text.charCodeAt(index)
+    if (inString) {
+      if (character === 0x5c) index += 1
+      else if (character === 0x22) inString = false
+    } else if (character === 0x22) inString = true
+    else if (character === 0x5b || character === 0x7b) {
+      depth += 1
+      if (depth > maxDepth) return true
+    } else if (character === 0x5d || character === 0x7d) depth -= 1
+  }
+  return false
+}
+
+/** A body that was turned away, on its way from the parse hook (where a throw becomes a 400) to the next one. */
+export class RefusedBody {
+  readonly failure: Failure
+  constructor(failure: Failure) {
+    this.failure = failure
+  }
+}
+
+/**
+ * Reads a JSON body within limits. Undefined when there is none; a {@link RefusedBody} with
+ * `unsupported_media_type` (415), `body_too_large` (413) or `malformed_body` (400) when it can't be taken.
+ */
+export const readJson = async (request: Request, { maxBytes, maxDepth }: BodyLimits): Promise<unknown> => {
+  if (request.body === null) return undefined
+  if (!isPlainJson(request.headers)) {
+    return new RefusedBody(
+      new Failure<BodyCode>('unsupported_media_type', {
+        detail: 'Send application/json in UTF-8, not compressed.',
+      }),
+    )
+  }
+  let bytes: Uint8Array | null
+  try {
+    bytes = await readBytes(request, maxBytes)
+  } catch {
+    return new RefusedBody(malformed('The body broke off.'))
+  }
+  if (bytes === null) {
+    return new RefusedBody(
+      new Failure<BodyCode>('body_too_large', { detail: `A body may have ${maxBytes} bytes.` }),
+    )
+  }
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return new RefusedBody(malformed('The body is not UTF-8.'))
+  }
+  if (isDeeperThan(text, maxDepth)) {
+    return new RefusedBody(malformed(`Arrays and objects may nest ${maxDepth} deep.`))
+  }
+  try {
+    return JSON.parse(text)
+  } catch {
+    return new RefusedBody(malformed('The body is not JSON.'))
+  }
+}
+
+/** Bounded JSON bodies for routes that anyone may call; guarded routes get the same from their guard. */
+export const jsonBody = (limits: BodyLimits = defaultBodyLimits) =>
+  new Elysia({ name: 'latchkey/json-body', seed: `${limits.maxBytes}/${limits.maxDepth}` })
+    .onParse({ as: 'scoped' }, async ({ request }) => readJson(request, limits))
+    .onTransform({ as: 'scoped' }, ({ body }) => {
+      if (body instanceof RefusedBody) throw body.failure
+    })

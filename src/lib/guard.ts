@@ -1,0 +1,143 @@
+import { type DocumentDecoration, Elysia } from 'elysia'
+import { type BodyLimits, RefusedBody, readJson } from './body.ts'
+import { Failure } from './failure.ts'
+import { allows } from './permission.ts'
+import { type ProblemTable, Refusal, respond } from './problem.ts'
+import { factsOf } from './request.ts'
+
+/** What a guard must know of whoever it lets in. */
+export type GuardedPrincipal = {
+  readonly kind: 'user' | 'service' | 'key'
+  readonly ownerId: string
+  readonly permissions: readonly string[]
+}
+
+/** Who is let in, or why not. */
+export type Outcome<Principal> =
+  | { readonly ok: true; readonly principal: Principal }
+  | { readonly ok: false; readonly refusal: Refusal }
+
+export type GuardOptions<Principal extends GuardedPrincipal> = {
+  /** Tells guards of one process apart: Elysia takes two plugins of one name and seed for the same. */
+  readonly name: string
+  /** Judges the credential in the headers; `jwtOnly` where an API key will not do, which is then not looked up. */
+  readonly authenticate: (request: Request, options: { jwtOnly: boolean }) => Promise<Outcome<Principal>>
+  /** The codes that the guard itself answers with in an app that has no `problems()`. */
+  readonly table: ProblemTable<string>
+  readonly body: BodyLimits
+  /** Whether bodies other than JSON are left to the host app; otherwise they are refused with 415. */
+  readonly otherBodies: boolean
+}
+
+/** OpenAPI operation members of our own. */
+const operation = (extension: Record<`x-${string}`, unknown>): DocumentDecoration => ({ ...extension })
+
+const extensionOf = (hooks: object, name: `x-${string}`): unknown => {
+  const detail = 'detail' in hooks ? hooks.detail : null
+  return Object.entries(detail ?? {}).find(([key]) => key === name)?.[1]
+}
+
+type Admission<Principal> = { outcome: Outcome<Principal>; body: RefusedBody | null }
+
+/**
+ * Guards every route after it: nobody enters unless the route names a `permission` and the caller holds it.
+ *
+ * Elysia runs parse → transform → validation → resolve → handler. The credential is judged in the first of
+ * these that a route has, so that nobody's body is read on trust; the refusal is thrown in transform, since a
+ * throw while parsing becomes a 400; and resolve, which is the guard's own and covers every route, hands the
+ * principal out or, where no `permission` put one there, refuses. All functions are marked `async` or plainly
+ * synchronous: Elysia goes by their text.
+ */
+export const createGuard = <Principal extends GuardedPrincipal, const Permission extends string>({
+  name,
+  authenticate,
+  table,
+  body: limits,
+  otherBodies,
+}: GuardOptions<Principal>) => {
+  const admissions = new WeakMap<Request, Admission<Principal>>()
+
+  const admit = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>> => {
+    const outcome = await authenticate(request, { jwtOnly })
+    if (outcome.ok) factsOf(request).actorId = outcome.principal.ownerId
+    const admission = { outcome, body: null }
+    admissions.set(request, admission)
+    return admission
+  }
+
+  const insufficient = ({ kind }: Principal): Refusal =>
+    new Refusal(
+      'insufficient_permission',
+      kind === 'key' ? {} : { 'www-authenticate': 'Bearer error="insufficient_scope"' },
+    )
+
+  const handOut = ({ request }: { request: Request }): { principal: Principal } => {
+    const admission = admissions.get(request)
+    if (!admission?.outcome.ok)
+      throw new Failure('internal_error', { cause: new Error(unnamed(request.method, request.url)) })
+    return { principal: admission.outcome.principal }
+  }
+
+  return new Elysia({ name: 'latchkey/guard', seed: name })
+    .onError({ as: 'scoped' }, ({ error, request }) => {
+      if (error instanceof Failure) return respond(table, error, request) ?? undefined
+    })
+    .macro({
+      permission: (permission: Permission | 'any') => {
+        if (typeof permission !== 'string')
+          throw new TypeError('permission takes the name of a permission, or "any"')
+        // The hooks of the route, filled while it is registered, whatever the order of its options.
+        let hooks: object = {}
+        let known: boolean | undefined
+        const jwtOnly = (): boolean => {
+          known ??= extensionOf(hooks, 'x-credential') === 'jwt'
+          return known
+        }
+        return {
+          detail: operation({ 'x-permission': permission }),
+          introspect: (route: object) => {
+            hooks = route
+          },
+          parse: async ({ request }) => {
+            const admission = await admit(request, jwtOnly())
+            if (!admission.outcome.ok) return refused
+            const isJson = /^application\/json\b/i.test(request.headers.get('content-type') ?? '')
+            if (otherBodies && !isJson) return
+            const body = await readJson(request, limits)
+            if (body instanceof RefusedBody) admission.body = body
+            return body
+          },
+          transform: async ({ request }) => {
+            const { outcome, body } = admissions.get(request) ?? (await admit(request, jwtOnly()))
+            if (!outcome.ok) throw outcome.refusal
+            if (body !== null) throw body.failure
+            if (permission !== 'any' && !allows(outcome.principal.permissions, permission)) {
+              throw insufficient(outcome.principal)
+            }
+          },
+        }
+      },
+      credential: (_kind: 'jwt') => ({ detail: operation({ 'x-credential': 'jwt' }) }),
+    })
+    .resolve({ as: 'scoped' }, handOut)
+    .onStart(app => {
+      const problems = app.routes.flatMap(({ method, path, handler, hooks }) => {
+        const isGuarded = [hooks.beforeHandle].flat().some(hook => hook?.fn === handOut)
+        if (!isGuarded) return []
+        if (typeof extensionOf(hooks, 'x-permission') !== 'string') return [unnamed(method, path)]
+        // Elysia answers these without running any hook once an app has an afterHandle.
+        return typeof handler === 'function'
+          ? []
+          : [`${method} ${path} is guarded, so its handler must be a function`]
+      })
+      if (problems.length === 0) return
+      // The server listens already: Elysia starts it before it tells.
+      app.server?.stop(true)
+      throw new Error(`This app can't start:\n${problems.map(problem => `- ${problem}`).join('\n')}`)
+    })
+}
+
+const refused = Symbol('refused')
+
+const unnamed = (method: string, path: string): string =>
+  `${method} ${path} is guarded and names no permission; say permission: 'any' if every caller may`

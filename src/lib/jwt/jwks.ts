@@ -1,0 +1,132 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { importJWK } from 'jose'
+import type { Clock } from '../clock.ts'
+import { Failure } from '../failure.ts'
+import type { KeySource, VerificationKey } from './verifier.ts'
+
+/** The public half of a signing key, RFC 7517 and RFC 7518 section 6.2. */
+export const PublicJwk = Type.Object({
+  kty: Type.Literal('EC'),
+  crv: Type.Literal('P-256'),
+  x: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+  y: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
+  kid: Type.String({ minLength: 1, maxLength: 128 }),
+  alg: Type.Literal('ES256'),
+  use: Type.Literal('sig'),
+})
+export type PublicJwk = Static<typeof PublicJwk>
+
+const KeySet = Type.Object({ keys: Type.Array(Type.Unknown(), { maxItems: 100 }) })
+
+export type RemoteKeysOptions = {
+  readonly url: string
+  readonly clock: Clock
+  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>
+  readonly maxBytes?: number
+  readonly timeoutMilliseconds?: number
+  /** How long a set that was fetched is taken as current. */
+  readonly freshMilliseconds?: number
+  /** At most one fetch in this time, whatever is asked for. */
+  readonly cooldownMilliseconds?: number
+}
+
+/** Reads a body of at most `maxBytes`, so that no server can fill our memory. */
+const readBounded = async (response: Response, maxBytes: number): Promise<string> => {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength
+    if (size > maxBytes) throw new Error(`The key set has more than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+const importKeys = async (text: string): Promise<Map<string, VerificationKey>> => {
+  const set: unknown = JSON.parse(text)
+  if (!Value.Check(KeySet, set)) throw new Error('The answer is not a JWK set')
+  const keys = new Map<string, VerificationKey>()
+  for (const jwk of set.keys) {
+    // Keys of another kind, use or curve are not ours to judge: RFC 7517 section 5 says to ignore them.
+    if (!Value.Check(PublicJwk, jwk)) continue
+    try {
+      keys.set(jwk.kid, { algorithm: 'ES256', key: await importJWK(jwk, 'ES256') })
+    } catch {
+      // A point that is not on the curve; the other keys are as good as before.
+    }
+  }
+  return keys
+}
+
+/**
+ * The key set of an issuer (RFC 7517), fetched when a token first needs it and again when a token names a key that
+ * it lacks: bounded in size and time, without redirects, one fetch at a time and one in each cooldown.
+ *
+ * Keys once fetched serve on while the issuer is out of reach. For others `find` throws Failure `unavailable`
+ * then: nothing is known about such a token, so it is neither good nor bad.
+ */
+export const createRemoteKeys = ({
+  url,
+  clock,
+  fetch = globalThis.fetch,
+  maxBytes = 65_536,
+  timeoutMilliseconds = 3_000,
+  freshMilliseconds = 600_000,
+  cooldownMilliseconds = 10_000,
+}: RemoteKeysOptions): KeySource => {
+  let keys: Map<string, VerificationKey> | null = null
+  let fetchedAt = Number.NEGATIVE_INFINITY
+  let triedAt = Number.NEGATIVE_INFINITY
+  let failure: Failure | null = null
+  let running: Promise<void> | null = null
+
+  const load = async (): Promise<void> => {
+    triedAt = clock()
+    try {
+      const response = await fetch(url, {
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMilliseconds),
+        headers: { accept: 'application/jwk-set+json, application/json' },
+      })
+      if (response.status !== 200) throw new Error(`The key set answered ${response.status}`)
+      keys = await importKeys(await readBounded(response, maxBytes))
+      fetchedAt = clock()
+      failure = null
+    } catch (error) {
+      failure = new Failure('unavailable', { retryAfterSeconds: 1, cause: error })
+    }
+  }
+
+  const refresh = (): Promise<void> => {
+    running ??= load().finally(() => {
+      running = null
+    })
+    return running
+  }
+
+  const mayTry = (): boolean => running !== null || clock() - triedAt >= cooldownMilliseconds
+  // Without any key each request would fail, so the wait is short, yet no flood can become one of fetches.
+  const mayTryFirst = (): boolean =>
+    running !== null || clock() - triedAt >= Math.min(1_000, cooldownMilliseconds)
+
+  return {
+    find: async kid => {
+      if (keys === null) {
+        if (mayTryFirst()) await refresh()
+        if (keys === null) throw failure ?? new Failure('unavailable', { retryAfterSeconds: 1 })
+      } else if (clock() - fetchedAt >= freshMilliseconds && mayTry()) {
+        // In the background: the old keys answer until the new ones are there.
+        void refresh()
+      }
+      if (kid === undefined) return null
+      const known = keys.get(kid)
+      if (known !== undefined) return known
+      if (mayTry()) await refresh()
+      const found = keys.get(kid)
+      // A key that was published since can't be told from one that never was while the issuer is silent.
+      if (found === undefined && failure !== null) throw failure
+      return found ?? null
+    },
+  }
+}

@@ -1,0 +1,228 @@
+import {
+  Elysia,
+  ElysiaCustomStatusResponse,
+  InvalidCookieSignature,
+  InvalidFileType,
+  NotFoundError,
+  ParseError,
+  t,
+  ValidationError,
+} from 'elysia'
+import { Failure, type FailureOptions, type FieldError } from './failure.ts'
+import { factsOf } from './request.ts'
+import { isDatabaseUnavailable } from './sqlite.ts'
+
+/** The status and title of each code: the one place where codes become HTTP. */
+export type ProblemTable<Code extends string> = Readonly<
+  Record<Code, { readonly status: number; readonly title: string }>
+>
+
+/** Codes that any service can answer with. */
+export const commonProblems = {
+  malformed_body: { status: 400, title: 'The body is not what its media type says' },
+  not_found: { status: 404, title: 'There is nothing here' },
+  method_not_allowed: { status: 405, title: 'This resource does not have that method' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The media type, charset or encoding is not supported' },
+  invalid_request: { status: 422, title: 'A field is invalid' },
+  cursor_invalid: { status: 422, title: 'The cursor is not one of this list' },
+  internal_error: { status: 500, title: 'Something went wrong here' },
+  unavailable: { status: 503, title: 'This can not be decided or done right now' },
+} as const satisfies ProblemTable<string>
+
+export type CommonCode = keyof typeof commonProblems
+
+/** RFC 9457 section 3, with three members of our own: `code`, `requestId` and, for invalid input, `errors`. */
+export type Problem<Code extends string> = {
+  type: string
+  title: string
+  status: number
+  code: Code
+  requestId: string
+  detail?: string
+  errors?: { field: string; rule: string }[]
+}
+
+/** The schema of a problem whose `code` is one of these. */
+export const problemSchema = <Code extends string>(codes: readonly Code[]) =>
+  t.Unsafe<Problem<Code>>(
+    t.Object(
+      {
+        type: t.String({ description: 'A URI that names the kind of problem' }),
+        title: t.String(),
+        status: t.Integer({ description: 'The HTTP status' }),
+        code: t.String({ enum: [...codes], description: 'Stable: what programs compare' }),
+        requestId: t.String({ description: 'Names the request in the logs of the service' }),
+        detail: t.Optional(t.String()),
+        errors: t.Optional(t.Array(t.Object({ field: t.String(), rule: t.String() }))),
+      },
+      { title: 'Problem', description: 'A problem as of RFC 9457' },
+    ),
+  )
+
+/** A failure that was met at the HTTP boundary and has headers to go with it. */
+export class Refusal<Code extends string = string> extends Failure<Code> {
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(code: Code, headers: Readonly<Record<string, string>>, options: FailureOptions = {}) {
+    super(code, options)
+    this.headers = headers
+  }
+}
+
+/** Writes the answer for a failure whose code is in the table; null for one that is somebody else's. */
+export const respond = (table: ProblemTable<string>, failure: Failure, request: Request): Response | null => {
+  const definition = Object.hasOwn(table, failure.code) ? table[failure.code] : undefined
+  if (definition === undefined) return null
+  const facts = factsOf(request)
+  facts.code = failure.code
+  const problem: Problem<string> = {
+    type: `urn:latchkey:problem:${failure.code}`,
+    title: definition.title,
+    status: definition.status,
+    code: failure.code,
+    requestId: facts.id,
+  }
+  if (failure.detail !== undefined) problem.detail = failure.detail
+  if (failure.errors !== undefined) problem.errors = failure.errors.slice(0, 20).map(error => ({ ...error }))
+  const headers: Record<string, string> = {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-request-id': facts.id,
+  }
+  if (failure.retryAfterSeconds !== undefined) headers['retry-after'] = String(failure.retryAfterSeconds)
+  if (failure instanceof Refusal) Object.assign(headers, failure.headers)
+  return new Response(JSON.stringify(problem), { status: definition.status, headers })
+}
+
+/** `/permissions/0` of TypeBox as `permissions/0`; the name of an unknown field is the caller's, so bounded. */
+const fieldOf = (path: string): string => path.slice(1, 101)
+
+/** What TypeBox found wrong, as fields and rules. Its messages quote the schema and never the value. */
+export const fieldErrors = (errors: Iterable<{ path: string; message: string }>): FieldError[] => {
+  const found = new Map<string, FieldError>()
+  for (const { path, message } of errors) {
+    const field = fieldOf(path)
+    if (!found.has(field)) found.set(field, { field, rule: message })
+    if (found.size === 20) break
+  }
+  return [...found.values()]
+}
+
+const fromValidation = (error: ValidationError): Failure<CommonCode> => {
+  // The service broke its own contract; to say 422 would blame the caller.
+  if (error.type === 'response') return new Failure('internal_error', { cause: error })
+  // `message` and not Elysia's `summary`, which quotes the value of a literal.
+  const errors = fieldErrors(
+    error.all.map(found => ({
+      path: 'path' in found ? found.path : '',
+      message: 'message' in found ? found.message : 'is not valid',
+    })),
+  ).map(({ field, rule }) => ({ field: field === '' ? error.type : field, rule }))
+  return new Failure('invalid_request', { errors })
+}
+
+/** Every error that can reach a handler's edge, as one with a code. Anything unknown is an internal error. */
+const toFailure = (error: unknown): Failure => {
+  if (error instanceof Failure) return error
+  if (error instanceof ValidationError) return fromValidation(error)
+  if (error instanceof ParseError) return new Failure('malformed_body', { cause: error })
+  if (error instanceof NotFoundError) return new Failure('not_found')
+  if (error instanceof InvalidFileType || error instanceof InvalidCookieSignature) {
+    return new Failure('invalid_request')
+  }
+  if (isDatabaseUnavailable(error)) return new Failure('unavailable', { retryAfterSeconds: 1, cause: error })
+  return new Failure('internal_error', { cause: error })
+}
+
+/** Which methods a path has, by the router of the app that serves it: Elysia answers 404 for a wrong one. */
+export type AllowedMethods = (path: string) => readonly string[]
+
+export type ProblemOptions<Table, Extra> = {
+  readonly table: Table
+  /** More codes, of the app that a library's table is used in. */
+  readonly extra?: Extra | undefined
+  /** Told of every error that is not the caller's doing (5xx), with the cause that the answer withholds. */
+  readonly onUnexpected: (error: unknown, request: Request) => void
+}
+
+const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+type Router = { find(method: string, path: string): unknown }
+
+/**
+ * A plugin that answers every error of the routes after it as `application/problem+json`, and declares that
+ * answer for every status, so that Eden types `error.value` as exactly {@link Problem} with these codes.
+ *
+ * Register it before the routes: Elysia's error hooks see only what comes after them.
+ */
+export const createProblems = <
+  const Table extends ProblemTable<string>,
+  const Extra extends ProblemTable<string> = Record<never, never>,
+>({
+  table: given,
+  extra,
+  onUnexpected,
+}: ProblemOptions<Table, Extra>) => {
+  type Code = CommonCode | Extract<keyof Table | keyof Extra, string>
+  const table: ProblemTable<string> = { ...commonProblems, ...given, ...extra }
+  const codes = Object.keys(table).filter((code): code is Code => Object.hasOwn(table, code))
+  const schema = t.NoValidate(problemSchema(codes))
+  let router: Router | null = null
+
+  const answer = (error: unknown, request: Request): Response => {
+    const failure = toFailure(error)
+    const response =
+      respond(table, failure, request) ?? respond(table, new Failure('internal_error'), request)
+    if (response === null) throw new Error('The table of problems lacks internal_error')
+    if (response.status >= 500) onUnexpected(failure.cause ?? error, request)
+    return response
+  }
+
+  const allowedMethods = (request: Request): string[] => {
+    const found = router
+    if (found === null) return []
+    const { pathname } = new URL(request.url)
+    const methods = knownMethods.filter(
+      method => found.find(method === 'HEAD' ? 'GET' : method, pathname) !== null,
+    )
+    return methods
+  }
+
+  return new Elysia({ name: 'latchkey/problems', seed: codes.join() })
+    .guard({
+      as: 'scoped',
+      schema: 'standalone',
+      response: {
+        400: schema,
+        401: schema,
+        403: schema,
+        404: schema,
+        405: schema,
+        409: schema,
+        412: schema,
+        413: schema,
+        415: schema,
+        422: schema,
+        429: schema,
+        500: schema,
+        502: schema,
+        503: schema,
+        504: schema,
+      },
+    })
+    .onStart(app => {
+      router = app.router.http
+    })
+    .onError({ as: 'scoped' }, ({ error, request }) => {
+      // What a host's own handler answers with on purpose.
+      if (error instanceof ElysiaCustomStatusResponse) return
+      if (error instanceof NotFoundError) {
+        const allow = allowedMethods(request)
+        if (allow.length > 0) {
+          return answer(new Refusal('method_not_allowed', { allow: allow.join(', ') }), request)
+        }
+      }
+      return answer(error, request)
+    })
+}

@@ -1,0 +1,42 @@
+import type { AuditContext } from './audit.ts'
+
+/** What is known of a request beside its handler: for problems, audit rows and the access log. */
+export type RequestFacts = {
+  /** Echoed in `X-Request-Id`, in problems, logs and audit rows. */
+  readonly id: string
+  /** Owner of the credential, once it is verified. */
+  actorId: string | null
+  /** The code of the problem it was answered with. */
+  code: string | null
+}
+
+const facts = new WeakMap<Request, RequestFacts>()
+const givenId = /^[\w-]{1,64}$/
+
+/** The facts of a request, made at first asking. A caller's own id is kept where it can harm no log. */
+export const factsOf = (request: Request): RequestFacts => {
+  const known = facts.get(request)
+  if (known) return known
+  const given = request.headers.get('x-request-id')
+  const made: RequestFacts = {
+    id: given !== null && givenId.test(given) ? given : Bun.randomUUIDv7(),
+    actorId: null,
+    code: null,
+  }
+  facts.set(request, made)
+  return made
+}
+
+/** The part of Bun's server that knows where a connection comes from. */
+export type AddressSource = { requestIP(request: Request): { address: string } | null } | null
+
+/** Who asks for a change, and from where, for the audit row beside it. */
+export const auditContextOf = <ActorId extends string | null>(
+  request: Request,
+  server: AddressSource,
+  actorId: ActorId,
+): AuditContext & { actorId: ActorId } => ({
+  actorId,
+  requestId: factsOf(request).id,
+  address: server?.requestIP(request)?.address ?? null,
+})

@@ -1,0 +1,6 @@
+/**
+ * The pattern of text that is shown to people: no control or invisible formatting characters, no lone surrogates.
+ * Without the `u` flag, since that is how JSON Schema validators and TypeBox compile patterns.
+ */
+export const printablePattern =
+  '^(?:[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\uffff\\ud800-\\udfff]|[\\ud800-\\udbff][\\udc00-\\udfff])+$'
