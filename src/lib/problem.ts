@@ -1,3 +1,4 @@
+import { Type } from '@sinclair/typebox'
 import {
   Elysia,
   ElysiaCustomStatusResponse,
@@ -45,16 +46,16 @@ export type Problem<Code extends string> = {
 
 /** The schema of a problem whose `code` is one of these. */
 export const problemSchema = <Code extends string>(codes: readonly Code[]) =>
-  t.Unsafe<Problem<Code>>(
-    t.Object(
+  Type.Unsafe<Problem<Code>>(
+    Type.Object(
       {
-        type: t.String({ description: 'A URI that names the kind of problem' }),
-        title: t.String(),
-        status: t.Integer({ description: 'The HTTP status' }),
-        code: t.String({ enum: [...codes], description: 'Stable: what programs compare' }),
-        requestId: t.String({ description: 'Names the request in the logs of the service' }),
-        detail: t.Optional(t.String()),
-        errors: t.Optional(t.Array(t.Object({ field: t.String(), rule: t.String() }))),
+        type: Type.String({ description: 'A URI that names the kind of problem' }),
+        title: Type.String(),
+        status: Type.Integer({ description: 'The HTTP status' }),
+        code: Type.String({ enum: [...codes], description: 'Stable: what programs compare' }),
+        requestId: Type.String({ description: 'Names the request in the logs of the service' }),
+        detail: Type.Optional(Type.String()),
+        errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), rule: Type.String() }))),
       },
       { title: 'Problem', description: 'A problem as of RFC 9457' },
     ),
@@ -136,9 +137,6 @@ const toFailure = (error: unknown): Failure => {
   return new Failure('internal_error', { cause: error })
 }
 
-/** Which methods a path has, by the router of the app that serves it: Elysia answers 404 for a wrong one. */
-export type AllowedMethods = (path: string) => readonly string[]
-
 export type ProblemOptions<Table, Extra> = {
   readonly table: Table
   /** More codes, of the app that a library's table is used in. */
@@ -147,8 +145,21 @@ export type ProblemOptions<Table, Extra> = {
   readonly onUnexpected: (error: unknown, request: Request) => void
 }
 
-const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
-type Router = { find(method: string, path: string): unknown }
+/** The part of an app's router that knows its paths: those without parameters, and the others. */
+type Router = {
+  readonly static: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  readonly http: { find(method: string, path: string): unknown }
+}
+
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** Which methods a path has: Elysia answers 404 for a wrong one. HEAD comes with GET. */
+const methodsOf = (router: Router, path: string): string[] => {
+  const found = methods.filter(
+    method => router.static[path]?.[method] !== undefined || router.http.find(method, path) !== null,
+  )
+  return found.includes('GET') ? ['HEAD', ...found] : found
+}
 
 /**
  * A plugin that answers every error of the routes after it as `application/problem+json`, and declares that
@@ -179,14 +190,10 @@ export const createProblems = <
     return response
   }
 
-  const allowedMethods = (request: Request): string[] => {
-    const found = router
-    if (found === null) return []
-    const { pathname } = new URL(request.url)
-    const methods = knownMethods.filter(
-      method => found.find(method === 'HEAD' ? 'GET' : method, pathname) !== null,
-    )
-    return methods
+  const allowedMethods = ({ url }: Request): string[] => {
+    if (router === null) return []
+    const { pathname } = new URL(url)
+    return methodsOf(router, pathname.length > 1 ? pathname.replace(/\/$/, '') : pathname)
   }
 
   return new Elysia({ name: 'latchkey/problems', seed: codes.join() })
@@ -212,14 +219,14 @@ export const createProblems = <
       },
     })
     .onStart(app => {
-      router = app.router.http
+      router = app.router
     })
     .onError({ as: 'scoped' }, ({ error, request }) => {
       // What a host's own handler answers with on purpose.
       if (error instanceof ElysiaCustomStatusResponse) return
       if (error instanceof NotFoundError) {
         const allow = allowedMethods(request)
-        if (allow.length > 0) {
+        if (allow.length > 0 && !allow.includes(request.method)) {
           return answer(new Refusal('method_not_allowed', { allow: allow.join(', ') }), request)
         }
       }

@@ -1,0 +1,86 @@
+import { toOpenAPISchema } from '@elysiajs/openapi'
+import { type AnyElysia, Elysia, t } from 'elysia'
+import { problemSchema } from './problem.ts'
+import { version } from './version.ts'
+
+export type ApiDescription = {
+  readonly title: string
+  readonly description: string
+  /** Whether API keys are taken beside access tokens. */
+  readonly apiKeys: boolean
+  /** The app that is described, asked for at the first request: it is not whole before. */
+  readonly app: () => AnyElysia
+  /** Every code that a problem of this app can have. */
+  readonly codes: readonly string[]
+}
+
+type Operation = { 'x-permission'?: string; 'x-credential'?: string; responses?: Record<string, unknown> }
+type Paths = Record<string, Record<string, Operation>>
+
+const accessToken = { accessToken: [] }
+const apiKey = { apiKey: [] }
+
+const securityOf = (operation: Operation, apiKeys: boolean): object[] => {
+  if (operation['x-permission'] === undefined) return []
+  return apiKeys && operation['x-credential'] !== 'jwt' ? [accessToken, apiKey] : [accessToken]
+}
+
+/** Problems are alike for every status, so they are said once. */
+const withProblem = (responses: Record<string, unknown> = {}): Record<string, unknown> => ({
+  ...Object.fromEntries(Object.entries(responses).filter(([status]) => Number(status) < 400)),
+  default: { $ref: '#/components/responses/Problem' },
+})
+
+/** OpenAPI 3.1, made from the routes themselves. */
+const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) => {
+  const { paths, components } = toOpenAPISchema(app(), undefined, undefined, undefined, '3.1.0')
+  const operations: Paths = JSON.parse(JSON.stringify(paths))
+  return {
+    openapi: '3.1.0',
+    info: { title, description, version },
+    paths: Object.fromEntries(
+      Object.entries(operations).map(([path, methods]) => [
+        path,
+        Object.fromEntries(
+          Object.entries(methods).map(([method, operation]) => [
+            method,
+            {
+              ...operation,
+              security: securityOf(operation, apiKeys),
+              responses: withProblem(operation.responses),
+            },
+          ]),
+        ),
+      ]),
+    ),
+    components: {
+      schemas: { ...components.schemas, Problem: problemSchema(codes) },
+      responses: {
+        Problem: {
+          description: 'Any error, as of RFC 9457',
+          content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        },
+      },
+      securitySchemes: {
+        accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'at+jwt' },
+        ...(apiKeys ? { apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' } } : {}),
+      },
+    },
+  }
+}
+
+/**
+ * `/openapi.json`, open to anyone. `x-permission` on an operation says what a caller must hold (`any`: nothing in
+ * particular), `x-credential: jwt` that an API key will not do. There is no page: it would load scripts from elsewhere.
+ */
+export const apiDescription = (options: ApiDescription) => {
+  let document: ReturnType<typeof describe> | null = null
+  return new Elysia({ name: 'latchkey/openapi', tags: ['Description'] }).get(
+    '/openapi.json',
+    () => {
+      document ??= describe(options)
+      return document
+    },
+    { response: { 200: t.Unknown() }, detail: { summary: 'This document' } },
+  )
+}

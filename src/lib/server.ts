@@ -1,0 +1,122 @@
+import type { Log } from './log.ts'
+import { factsOf } from './request.ts'
+
+/**
+ * Headers of every answer of an API: it is JSON, so nothing in it may be sniffed, framed, run or cached by chance
+ * (OWASP REST Security Cheat Sheet).
+ */
+export const securityHeaders = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+} as const
+
+/** How every app here is made: names unknown fields instead of dropping them, and takes no path from a forged Host. */
+export const appConfig = { normalize: false, handler: { standardHostname: false } } as const
+
+/** The path of a URL, without query: a query can hold what nobody should have put there. */
+const pathOf = (url: string): string => {
+  const start = url.indexOf('/', url.indexOf('//') + 2)
+  const end = url.indexOf('?', start)
+  return url.slice(start, end === -1 ? undefined : end).slice(0, 256)
+}
+
+/** For `app.wrap`: gives every answer its request id, and writes a line about it. */
+export const observe = (log: Log) => (handle: (request: Request) => unknown, request: Request) => () => {
+  const startedAt = performance.now()
+  const finish = (response: unknown): unknown => {
+    if (!(response instanceof Response)) return response
+    const { id, actorId, code } = factsOf(request)
+    response.headers.set('x-request-id', id)
+    const milliseconds = Math.round((performance.now() - startedAt) * 1_000) / 1_000
+    const { method, url } = request
+    const path = pathOf(url)
+    log.info({ requestId: id, method, path, status: response.status, code, actorId, milliseconds }, 'request')
+    return response
+  }
+  const answer = handle(request)
+  return answer instanceof Promise ? answer.then(finish) : finish(answer)
+}
+
+/** The part of an Elysia app that is needed to run it. */
+export type Servable = {
+  listen(options: {
+    hostname: string
+    port: number
+    reusePort: boolean
+    idleTimeout: number
+    maxRequestBodySize: number
+  }): unknown
+  stop(closeActiveConnections?: boolean): Promise<unknown>
+  readonly server: {
+    readonly port?: number | undefined
+    stop(closeActiveConnections?: boolean): Promise<void>
+  } | null
+}
+
+export type ServeOptions = {
+  readonly app: Servable
+  readonly host: string
+  readonly port: number
+  readonly drainSeconds: number
+  readonly log: Log
+  /** Set before the port is closed, so that balancers look elsewhere. */
+  readonly lifecycle: Lifecycle
+  /** Closes what the app had open, after the last answer. */
+  readonly close: () => void
+}
+
+/** Whether a service takes requests, is on its way out, or both. */
+export type Lifecycle = { draining: boolean }
+
+/**
+ * Listens until SIGTERM or SIGINT, then lets requests under way finish and ends the process with 0.
+ *
+ * A second signal does not cut the first one short; what still runs after `drainSeconds` is cut.
+ */
+export const serve = ({
+  app,
+  host,
+  port,
+  drainSeconds,
+  log,
+  lifecycle,
+  close,
+}: ServeOptions): { port: number } => {
+  app.listen({
+    hostname: host,
+    port,
+    // Two processes on one port would share its requests without a word.
+    reusePort: false,
+    idleTimeout: 30,
+    // Bodies are counted where they are read; Bun's own refusal would come before the credential is asked for.
+    maxRequestBodySize: 2 ** 31,
+  })
+  const listening = app.server?.port ?? port
+
+  process.on('unhandledRejection', error => log.error({ error }, 'unhandled rejection'))
+  process.on('uncaughtException', error => log.error({ error }, 'uncaught exception'))
+
+  const drain = async (signal: string): Promise<void> => {
+    if (lifecycle.draining) return
+    lifecycle.draining = true
+    log.info({ signal }, 'draining')
+    const isDone = await Promise.race([
+      app.stop().then(() => true),
+      Bun.sleep(drainSeconds * 1_000).then(() => false),
+    ])
+    if (!isDone) {
+      log.warn({}, 'requests were cut: they took longer than DRAIN_SECONDS')
+      await app.server?.stop(true)
+    }
+    close()
+    log.info({}, 'stopped')
+    log.flush()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal))
+
+  log.info({ host, port: listening }, 'listening')
+  return { port: listening }
+}

@@ -1,0 +1,89 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { commonSettings, type Env, isLoopbackHost, readConfig, setting } from '../lib/config.ts'
+
+/** Settings of the role `login`. */
+export const LoginConfig = Type.Object({
+  ...commonSettings({ port: 3000, database: './data/login.sqlite' }),
+  ISSUER: Type.Optional(
+    setting.url({
+      description:
+        'Public address of this service, without a slash at its end: `iss` of every token. On loopback it is `http://127.0.0.1:PORT` when not set.',
+      mend: 'the address that services and clients reach this service by, such as https://login.example',
+    }),
+  ),
+  AUDIENCES: setting.list({
+    description:
+      'Ids of the services that tokens are good for, separated by commas, each the `AUDIENCE` of one.',
+    mend: 'names separated by commas, such as service-a',
+    default: ['service-a'],
+  }),
+  ACCESS_TOKEN_SECONDS: setting.integer({
+    description: 'Life of an access token.',
+    mend: 'a number from 30 to 3600',
+    default: 300,
+    minimum: 30,
+    maximum: 3_600,
+  }),
+  ADMIN_EMAIL: Type.Optional(
+    setting.text({
+      description:
+        'Email address of the first administrator, made at a start that finds none. Without it a one-time token is printed instead.',
+      mend: 'an email address, together with ADMIN_PASSWORD',
+    }),
+  ),
+  ADMIN_PASSWORD: Type.Optional(
+    setting.text({
+      description: 'Password of the first administrator.',
+      mend: 'a password of 15 characters or more, together with ADMIN_EMAIL',
+      secret: true,
+    }),
+  ),
+  PASSWORD_MIN_LENGTH: setting.integer({
+    description:
+      'Least length of a new password, in characters (NIST SP 800-63B: 15 where it is the only factor).',
+    mend: 'a number from 8 to 64',
+    default: 15,
+    minimum: 8,
+    maximum: 64,
+  }),
+  PASSWORD_MEMORY_KIB: setting.integer({
+    description:
+      'Memory that hashing a password takes, KiB (argon2id, two passes). Hashes are raised at the next sign-in.',
+    mend: 'a number from 19456 (the least that OWASP advises) to 262144',
+    default: 19_456,
+    minimum: 19_456,
+    maximum: 262_144,
+  }),
+  HASH_CONCURRENCY: Type.Optional(
+    setting.integer({
+      description: 'Passwords hashed at the same time; one less than there are cores when not set.',
+      mend: 'a number from 1 to 64',
+      minimum: 1,
+      maximum: 64,
+    }),
+  ),
+})
+
+/** With everything settled that other settings decide. */
+export type LoginConfig = Omit<Static<typeof LoginConfig>, 'ISSUER' | 'HASH_CONCURRENCY'> & {
+  ISSUER: string
+  HASH_CONCURRENCY: number
+}
+
+/** @throws ConfigError with every fault. `cores` is how many the machine has. */
+export const readLoginConfig = (env: Env, cores: number): LoginConfig => {
+  const config = readConfig(LoginConfig, env, ({ HOST, ISSUER, ADMIN_EMAIL, ADMIN_PASSWORD }) => [
+    ...(ISSUER === undefined && !isLoopbackHost(HOST)
+      ? ['ISSUER is not set: with a HOST that is not loopback, say by which address this service is reached.']
+      : []),
+    ...((ADMIN_EMAIL === undefined) === (ADMIN_PASSWORD === undefined)
+      ? []
+      : ['ADMIN_EMAIL and ADMIN_PASSWORD belong together: set both or neither.']),
+  ])
+  return {
+    ...config,
+    ISSUER: config.ISSUER ?? `http://127.0.0.1:${config.PORT}`,
+    // One core is left to everything that is not hashing.
+    HASH_CONCURRENCY: config.HASH_CONCURRENCY ?? Math.max(1, cores - 1),
+  }
+}

@@ -1,0 +1,31 @@
+import type { ProblemTable } from '../lib/problem.ts'
+import type { UserErrorCode } from '../userdb/index.ts'
+
+const userProblems = {
+  email_taken: { status: 409, title: 'The email address belongs to another user' },
+  email_invalid: { status: 422, title: 'The email address is not valid' },
+  display_name_invalid: { status: 422, title: 'The display name is not valid' },
+  roles_invalid: { status: 422, title: 'The roles are not valid' },
+  password_unacceptable: { status: 422, title: 'The password is not good enough' },
+  user_not_found: { status: 404, title: 'There is no such user' },
+  last_admin: { status: 409, title: 'This would leave no administrator' },
+  overloaded: { status: 503, title: 'Too many passwords are being checked right now' },
+} as const satisfies ProblemTable<UserErrorCode>
+
+export const loginProblems = {
+  ...userProblems,
+  credential_missing: { status: 400, title: 'The request carries no credential' },
+  credential_unsupported: { status: 400, title: 'The authentication scheme is not supported' },
+  credential_ambiguous: { status: 400, title: 'The request carries more than one credential' },
+  token_invalid: { status: 401, title: 'The access token is not valid' },
+  token_expired: { status: 401, title: 'The access token has expired' },
+  credentials_invalid: { status: 401, title: 'The email address or the password is wrong' },
+  refresh_token_invalid: { status: 401, title: 'The refresh token is not valid' },
+  insufficient_permission: { status: 403, title: 'The credential lacks the permission' },
+  setup_token_invalid: {
+    status: 403,
+    title: 'The setup token is not valid, or there is an administrator already',
+  },
+} as const satisfies ProblemTable<string>
+
+export type LoginCode = keyof typeof loginProblems

@@ -1,0 +1,177 @@
+import type { Database } from 'bun:sqlite'
+import { and, eq, isNull, ne, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import type { AuditContext } from '../lib/audit.ts'
+import type { Clock } from '../lib/clock.ts'
+import { createId } from '../lib/id.ts'
+import { retryBusy } from '../lib/sqlite.ts'
+import { isActiveUser, type UserTransaction } from '../userdb/index.ts'
+import { writeAudit } from './audit.ts'
+import { createRefreshKey, isAuthentic, readRefreshToken, writeRefreshToken } from './refresh-token.ts'
+import { sessions } from './schema.ts'
+
+/** A session lives this long without a refresh (NIST SP 800-63B section 2.2.3 leaves it to the service)... */
+export const idleMilliseconds = 14 * 86_400_000
+/** ...and this long in all. */
+export const absoluteMilliseconds = 30 * 86_400_000
+/** How long the token before the last one gets the last one again: racing tabs, and answers that got lost. */
+export const graceMilliseconds = 10_000
+
+export type EndReason =
+  | 'signed_out'
+  | 'refresh_token_reused'
+  | 'user_disabled'
+  | 'user_deleted'
+  | 'password_changed'
+
+/** Which sessions a sign-out ends: this one, the user's others, or all. */
+export type SignOutScope = 'local' | 'others' | 'global'
+
+export type StartedSession = {
+  readonly sessionId: string
+  readonly userId: string
+  readonly refreshToken: string
+}
+
+export type SessionStore = {
+  /** Null for a user who may not sign in, or not any more: their password was being checked meanwhile. */
+  start(userId: string, context: AuditContext): Promise<StartedSession | null>
+  /** Whether a session of this user goes on. */
+  isLive(sessionId: string, userId: string): Promise<boolean>
+  /**
+   * Trades a refresh token for its successor; null for one that is not good. A token that was traded before, longer
+   * ago than the grace, ends its session: somebody else has a copy (RFC 9700 section 4.14.2).
+   */
+  refresh(refreshToken: string, context: AuditContext): Promise<StartedSession | null>
+  /** Ends what the scope says; an unknown or dead token ends nothing. */
+  signOut(refreshToken: string, scope: SignOutScope, context: AuditContext): Promise<void>
+}
+
+/** Ends every session of a user, inside the transaction of the change that asks for it. */
+export const endSessions = (tx: UserTransaction, userId: string, reason: EndReason, at: number): void => {
+  tx.update(sessions)
+    .set({ endedAt: at, endReason: reason })
+    .where(and(eq(sessions.userId, userId), isNull(sessions.endedAt)))
+    .run()
+}
+
+export const createSqliteSessionStore = ({
+  database,
+  clock,
+}: {
+  database: Database
+  clock: Clock
+}): SessionStore => {
+  const db = drizzle({ client: database })
+  const write = <Result>(decide: (tx: UserTransaction) => Result): Promise<Result> =>
+    retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
+
+  type Session = typeof sessions.$inferSelect
+
+  const isOver = ({ endedAt, expiresAt, refreshedAt }: Session, now: number): boolean =>
+    endedAt !== null || expiresAt <= now || refreshedAt + idleMilliseconds <= now
+
+  // On the path of every request to a guarded route.
+  const byId = db
+    .select()
+    .from(sessions)
+    .where(eq(sessions.id, sql.placeholder('id')))
+    .prepare()
+
+  const end = (
+    tx: UserTransaction,
+    { id, userId }: Session,
+    reason: EndReason,
+    context: AuditContext,
+  ): void => {
+    const now = clock()
+    tx.update(sessions).set({ endedAt: now, endReason: reason }).where(eq(sessions.id, id)).run()
+    writeAudit(
+      tx,
+      { at: now, action: 'session.ended', subjectId: userId, detail: { sessionId: id, reason } },
+      context,
+    )
+  }
+
+  /** The session that a token is an authentic one of, and whether it is the last. */
+  const find = (tx: UserTransaction, text: string): { session: Session; behind: number } | null => {
+    const token = readRefreshToken(text)
+    const session = token && tx.select().from(sessions).where(eq(sessions.id, token.sessionId)).get()
+    if (!token || !session || isOver(session, clock()) || !isAuthentic(token, session.refreshKey)) return null
+    return { session, behind: session.refreshCounter - token.counter }
+  }
+
+  const started = ({ id, userId, refreshKey }: Session, counter: number): StartedSession => ({
+    sessionId: id,
+    userId,
+    refreshToken: writeRefreshToken(id, counter, refreshKey),
+  })
+
+  return {
+    start: (userId, context) =>
+      write(tx => {
+        if (!isActiveUser(tx, userId)) return null
+        const now = clock()
+        const session = tx
+          .insert(sessions)
+          .values({
+            id: createId('ses', clock),
+            userId,
+            refreshKey: createRefreshKey(),
+            refreshCounter: 0,
+            refreshedAt: now,
+            createdAt: now,
+            expiresAt: now + absoluteMilliseconds,
+          })
+          .returning()
+          .get()
+        const detail = { sessionId: session.id }
+        writeAudit(
+          tx,
+          { at: now, action: 'session.started', subjectId: userId, detail },
+          { ...context, actorId: userId },
+        )
+        return started(session, 0)
+      }),
+
+    isLive: async (sessionId, userId) => {
+      const session = byId.get({ id: sessionId })
+      return session !== undefined && session.userId === userId && !isOver(session, clock())
+    },
+
+    refresh: (refreshToken, context) =>
+      write(tx => {
+        const found = find(tx, refreshToken)
+        if (found === null) return null
+        const { session, behind } = found
+        const now = clock()
+        if (behind === 0) {
+          const counter = session.refreshCounter + 1
+          tx.update(sessions)
+            .set({ refreshCounter: counter, refreshedAt: now })
+            .where(eq(sessions.id, session.id))
+            .run()
+          return started(session, counter)
+        }
+        if (behind === 1 && now - session.refreshedAt <= graceMilliseconds) {
+          return started(session, session.refreshCounter)
+        }
+        // Committed, and refused: the session must be over even though nothing is given out.
+        end(tx, session, 'refresh_token_reused', context)
+        return null
+      }),
+
+    signOut: (refreshToken, scope, context) =>
+      write(tx => {
+        const found = find(tx, refreshToken)
+        if (found === null) return
+        const { id, userId } = found.session
+        const mine = and(eq(sessions.userId, userId), isNull(sessions.endedAt))
+        const chosen =
+          scope === 'global' ? mine : and(mine, scope === 'local' ? eq(sessions.id, id) : ne(sessions.id, id))
+        const by = { ...context, actorId: userId }
+        for (const session of tx.select().from(sessions).where(chosen).all())
+          end(tx, session, 'signed_out', by)
+      }),
+  }
+}
