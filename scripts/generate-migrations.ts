@@ -31,3 +31,5 @@ for (const set of sets) {
   ]
   await Bun.write(`db/${set}/index.ts`, lines.join('\n'))
 }
+
+Bun.spawnSync(['bun', 'biome', 'format', '--write', 'db'], { stdout: 'ignore', stderr: 'inherit' })

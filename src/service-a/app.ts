@@ -1,0 +1,63 @@
+import type { Database } from 'bun:sqlite'
+import { Elysia } from 'elysia'
+import { apikeyProblems, apikeyRoutes } from '../apikey/index.ts'
+import type { Clock } from '../lib/clock.ts'
+import { health } from '../lib/health.ts'
+import type { Log } from '../lib/log.ts'
+import { apiDescription } from '../lib/openapi.ts'
+import { appConfig, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
+import { accountRoutes } from './account.ts'
+import { documentRoutes } from './documents.ts'
+import { serviceProblems } from './errors.ts'
+import type { ServiceGuard } from './guard.ts'
+import type { LoginGateway } from './login-gateway.ts'
+import { createServiceProblems } from './problems.ts'
+
+export type ServiceDeps = {
+  readonly guard: ServiceGuard
+  readonly login: LoginGateway
+  readonly database: Database
+  readonly describeApi: boolean
+  readonly ready: () => Promise<boolean>
+  readonly lifecycle: Lifecycle
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** The app of the role `service-a`. Builds and does nothing: no file, no port, no signal. */
+export const createServiceApp = ({
+  guard,
+  login,
+  database,
+  describeApi,
+  ready,
+  lifecycle,
+  clock,
+  log,
+}: ServiceDeps) => {
+  const problems = createServiceProblems(log)
+  const description = apiDescription({
+    title: 'Latchkey service-a',
+    description: 'An example of a service: documents, guarded by access tokens and API keys.',
+    apiKeys: true,
+    app: () => app,
+    codes: Object.keys({ ...apikeyProblems, ...serviceProblems }),
+  })
+
+  const app = new Elysia(appConfig)
+    .headers(securityHeaders)
+    .wrap(observe(log))
+    .use(problems)
+    .use(describeApi ? description : new Elysia())
+    .use(health({ ready, lifecycle }))
+    .use(
+      apikeyRoutes(guard, {
+        findOwner: (ownerId, { headers }) => login.findUser(ownerId, headers.get('authorization') ?? ''),
+      }),
+    )
+    .use(accountRoutes({ problems, guard, login, database }))
+    .use(documentRoutes({ problems, guard, database, clock }))
+  return app
+}
+
+export type ServiceApp = ReturnType<typeof createServiceApp>

@@ -1,0 +1,167 @@
+import type { Database } from 'bun:sqlite'
+import { and, asc, count, eq, gt } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import { Elysia, status, t } from 'elysia'
+import { type Clock, isoTime } from '../lib/clock.ts'
+import { defaultLimit, maximumLimit } from '../lib/cursor.ts'
+import { Failure } from '../lib/failure.ts'
+import { retryBusy } from '../lib/sqlite.ts'
+import type { ServiceCode } from './errors.ts'
+import type { ServiceGuard } from './guard.ts'
+import type { ServiceProblems } from './problems.ts'
+import { documents } from './schema.ts'
+
+/** Documents that one owner may have. */
+const maxDocuments = 1_000
+const namePattern = /^[A-Za-z0-9._-]{1,128}$/
+
+const Entry = t.Object({ name: t.String(), etag: t.String(), createdAt: t.String(), updatedAt: t.String() })
+
+type Row = typeof documents.$inferSelect
+const toEntry = ({ name, etag, createdAt, updatedAt }: Omit<Row, 'ownerId' | 'content'>) => ({
+  name,
+  etag: `"${etag}"`,
+  createdAt: isoTime(createdAt),
+  updatedAt: isoTime(updatedAt),
+})
+
+const refuse = (code: ServiceCode) => new Failure<ServiceCode>(code)
+
+const checkName = (name: string): void => {
+  if (!namePattern.test(name)) {
+    const errors = [{ field: 'name', rule: 'must be 1 to 128 of A-Z, a-z, 0-9, dot, underscore and hyphen' }]
+    throw new Failure<ServiceCode>('document_name_invalid', { errors })
+  }
+}
+
+/** RFC 9110 section 13.1: whether a stored tag is among those of If-Match or If-None-Match; `*` is any that exists. */
+const matches = (header: string, etag: string | null): boolean =>
+  etag !== null && (header.trim() === '*' || header.split(',').some(tag => tag.trim() === `"${etag}"`))
+
+const checkPreconditions = (headers: Headers, etag: string | null): void => {
+  const ifMatch = headers.get('if-match')
+  const ifNoneMatch = headers.get('if-none-match')
+  if (ifMatch !== null && !matches(ifMatch, etag)) throw refuse('precondition_failed')
+  if (ifNoneMatch !== null && matches(ifNoneMatch, etag)) throw refuse('precondition_failed')
+}
+
+export type DocumentsOptions = {
+  readonly problems: ServiceProblems
+  readonly guard: ServiceGuard
+  readonly database: Database
+  readonly clock: Clock
+}
+
+/** The business of this service: JSON documents by name, each owner's own. A person edits, machines read. */
+export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOptions) => {
+  const db = drizzle({ client: database })
+  const at = (ownerId: string, name: string) => and(eq(documents.ownerId, ownerId), eq(documents.name, name))
+  const find = (ownerId: string, name: string): Row => {
+    const row = db.select().from(documents).where(at(ownerId, name)).get()
+    if (row === undefined) throw refuse('document_not_found')
+    return row
+  }
+  const write = <Result>(decide: (tx: Parameters<Parameters<typeof db.transaction>[0]>[0]) => Result) =>
+    retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
+
+  return new Elysia({ name: 'service-a/documents', prefix: '/documents', tags: ['Documents'] })
+    .use(problems)
+    .use(guard)
+    .get(
+      '',
+      ({ principal, query: { limit = defaultLimit, cursor } }) => {
+        const owned = eq(documents.ownerId, principal.ownerId)
+        const { name, etag, createdAt, updatedAt } = documents
+        const rows = db
+          .select({ name, etag, createdAt, updatedAt })
+          .from(documents)
+          .where(cursor === undefined ? owned : and(owned, gt(name, cursor)))
+          .orderBy(asc(name))
+          .limit(limit + 1)
+          .all()
+        const items = rows.slice(0, limit).map(toEntry)
+        return { items, nextCursor: rows.length > limit ? (items.at(-1)?.name ?? null) : null }
+      },
+      {
+        permission: 'documents:read',
+        query: t.Object({
+          limit: t.Optional(t.Integer({ minimum: 1, maximum: maximumLimit })),
+          cursor: t.Optional(t.String({ pattern: namePattern.source })),
+        }),
+        response: { 200: t.Object({ items: t.Array(Entry), nextCursor: t.Nullable(t.String()) }) },
+        detail: { summary: 'List documents, by name' },
+      },
+    )
+    .get(
+      '/:name',
+      ({ principal, params, request, set }) => {
+        const { content, etag } = find(principal.ownerId, params.name)
+        set.headers.etag = `"${etag}"`
+        set.headers['cache-control'] = 'private, no-cache'
+        if (matches(request.headers.get('if-none-match') ?? '', etag)) return status(304, undefined)
+        const document: unknown = JSON.parse(content)
+        return document
+      },
+      {
+        permission: 'documents:read',
+        response: { 200: t.Unknown(), 304: t.Void() },
+        detail: { summary: 'Read a document' },
+      },
+    )
+    .put(
+      '/:name',
+      async ({ principal: { ownerId }, params: { name }, body, request, set }) => {
+        checkName(name)
+        if (body === undefined) throw new Failure('malformed_body', { detail: 'There is no body.' })
+        const content = JSON.stringify(body)
+        const etag = new Bun.CryptoHasher('sha256').update(content).digest('base64url').slice(0, 22)
+        const { row, isNew } = await write(tx => {
+          const before = tx.select().from(documents).where(at(ownerId, name)).get()
+          checkPreconditions(request.headers, before?.etag ?? null)
+          const now = clock()
+          if (before !== undefined) {
+            tx.update(documents).set({ content, etag, updatedAt: now }).where(at(ownerId, name)).run()
+            return { row: { ...before, etag, updatedAt: now }, isNew: false }
+          }
+          const owned = tx
+            .select({ rows: count() })
+            .from(documents)
+            .where(eq(documents.ownerId, ownerId))
+            .get()
+          if (owned !== undefined && owned.rows >= maxDocuments) throw refuse('document_limit_reached')
+          const made = { ownerId, name, content, etag, createdAt: now, updatedAt: now }
+          tx.insert(documents).values(made).run()
+          return { row: made, isNew: true }
+        })
+        set.headers.etag = `"${row.etag}"`
+        if (isNew) set.headers.location = `/documents/${name}`
+        return status(isNew ? 201 : 200, toEntry(row))
+      },
+      {
+        permission: 'documents:write',
+        body: t.Unknown(),
+        response: { 200: Entry, 201: Entry },
+        detail: {
+          summary: 'Write a document',
+          description: 'Any JSON up to 64 KiB. If-Match and If-None-Match count.',
+        },
+      },
+    )
+    .delete(
+      '/:name',
+      async ({ principal: { ownerId }, params: { name }, request }) => {
+        await write(tx => {
+          const before = tx.select().from(documents).where(at(ownerId, name)).get()
+          if (before === undefined) throw refuse('document_not_found')
+          checkPreconditions(request.headers, before.etag)
+          tx.delete(documents).where(at(ownerId, name)).run()
+        })
+        return new Response(null, { status: 204 })
+      },
+      {
+        permission: 'documents:write',
+        response: { 204: t.Void() },
+        detail: { summary: 'Delete a document' },
+      },
+    )
+}
