@@ -2,7 +2,7 @@ import { type DocumentDecoration, Elysia } from 'elysia'
 import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
 import { allows } from './permission.ts'
-import { type ProblemTable, Refusal, respond } from './problem.ts'
+import { type ErrorAnswer, type ProblemTable, Refusal, respond } from './problem.ts'
 import { factsOf } from './request.ts'
 
 /** What a guard must know of whoever it lets in. */
@@ -37,7 +37,10 @@ const extensionOf = (hooks: object, name: `x-${string}`): unknown => {
   return Object.entries(detail ?? {}).find(([key]) => key === name)?.[1]
 }
 
-type Admission<Principal> = { outcome: Outcome<Principal>; body: RefusedBody | null }
+type Admission<Principal> = {
+  readonly outcome: Outcome<Principal> | { readonly ok: false; readonly refusal: unknown }
+  body: RefusedBody | null
+}
 
 /**
  * Guards every route after it: nobody enters unless the route names a `permission` and the caller holds it.
@@ -57,10 +60,18 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
 }: GuardOptions<Principal>) => {
   const admissions = new WeakMap<Request, Admission<Principal>>()
 
+  /** What can't be judged is refused like what is judged bad, and thrown where a throw keeps its meaning. */
+  const judge = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>['outcome']> => {
+    try {
+      return await authenticate(request, { jwtOnly })
+    } catch (error) {
+      return { ok: false, refusal: error }
+    }
+  }
+
   const admit = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>> => {
-    const outcome = await authenticate(request, { jwtOnly })
-    if (outcome.ok) factsOf(request).actorId = outcome.principal.ownerId
-    const admission = { outcome, body: null }
+    const admission: Admission<Principal> = { outcome: await judge(request, jwtOnly), body: null }
+    if (admission.outcome.ok) factsOf(request).actorId = admission.outcome.principal.ownerId
     admissions.set(request, admission)
     return admission
   }
@@ -78,10 +89,12 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     return { principal: admission.outcome.principal }
   }
 
+  const answerFailure: ErrorAnswer = ({ error, request }) => {
+    if (error instanceof Failure) return respond(table, error, request) ?? undefined
+  }
+
   return new Elysia({ name: 'latchkey/guard', seed: name })
-    .onError({ as: 'scoped' }, ({ error, request }) => {
-      if (error instanceof Failure) return respond(table, error, request) ?? undefined
-    })
+    .onError({ as: 'scoped' }, answerFailure)
     .macro({
       permission: (permission: Permission | 'any') => {
         if (typeof permission !== 'string')

@@ -33,7 +33,7 @@ const withProblem = (responses: Record<string, unknown> = {}): Record<string, un
 
 /** OpenAPI 3.1, made from the routes themselves. */
 const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) => {
-  const { paths, components } = toOpenAPISchema(app(), undefined, undefined, undefined, '3.1.0')
+  const { paths, components } = toOpenAPISchema(app(), { staticFile: false }, undefined, undefined, '3.1.0')
   const operations: Paths = JSON.parse(JSON.stringify(paths))
   return {
     openapi: '3.1.0',

@@ -151,6 +151,12 @@ type Router = {
   readonly http: { find(method: string, path: string): unknown }
 }
 
+/**
+ * An error hook. To the types it returns nothing: what it answers is declared for each status, and Elysia would
+ * else count a Response among the data of every route.
+ */
+export type ErrorAnswer = (context: { readonly error: unknown; readonly request: Request }) => void
+
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** Which methods a path has: Elysia answers 404 for a wrong one. HEAD comes with GET. */
@@ -196,6 +202,18 @@ export const createProblems = <
     return methodsOf(router, pathname.length > 1 ? pathname.replace(/\/$/, '') : pathname)
   }
 
+  const answerError: ErrorAnswer = ({ error, request }) => {
+    // What a host's own handler answers with on purpose.
+    if (error instanceof ElysiaCustomStatusResponse) return
+    if (error instanceof NotFoundError) {
+      const allow = allowedMethods(request)
+      if (allow.length > 0 && !allow.includes(request.method)) {
+        return answer(new Refusal('method_not_allowed', { allow: allow.join(', ') }), request)
+      }
+    }
+    return answer(error, request)
+  }
+
   return new Elysia({ name: 'latchkey/problems', seed: codes.join() })
     .guard({
       as: 'scoped',
@@ -221,15 +239,5 @@ export const createProblems = <
     .onStart(app => {
       router = app.router
     })
-    .onError({ as: 'scoped' }, ({ error, request }) => {
-      // What a host's own handler answers with on purpose.
-      if (error instanceof ElysiaCustomStatusResponse) return
-      if (error instanceof NotFoundError) {
-        const allow = allowedMethods(request)
-        if (allow.length > 0 && !allow.includes(request.method)) {
-          return answer(new Refusal('method_not_allowed', { allow: allow.join(', ') }), request)
-        }
-      }
-      return answer(error, request)
-    })
+    .onError({ as: 'scoped' }, answerError)
 }

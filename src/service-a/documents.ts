@@ -5,20 +5,20 @@ import { Elysia, status, t } from 'elysia'
 import { type Clock, isoTime } from '../lib/clock.ts'
 import { defaultLimit, maximumLimit } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import { matchesTag, mayChange } from '../lib/preconditions.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { ServiceCode } from './errors.ts'
 import type { ServiceGuard } from './guard.ts'
 import type { ServiceProblems } from './problems.ts'
 import { documents } from './schema.ts'
 
-/** Documents that one owner may have. */
 const maxDocuments = 1_000
 const namePattern = /^[A-Za-z0-9._-]{1,128}$/
 
 const Entry = t.Object({ name: t.String(), etag: t.String(), createdAt: t.String(), updatedAt: t.String() })
 
-type Row = typeof documents.$inferSelect
-const toEntry = ({ name, etag, createdAt, updatedAt }: Omit<Row, 'ownerId' | 'content'>) => ({
+type Listed = Omit<typeof documents.$inferSelect, 'ownerId' | 'content'>
+const toEntry = ({ name, etag, createdAt, updatedAt }: Listed) => ({
   name,
   etag: `"${etag}"`,
   createdAt: isoTime(createdAt),
@@ -34,17 +34,6 @@ const checkName = (name: string): void => {
   }
 }
 
-/** RFC 9110 section 13.1: whether a stored tag is among those of If-Match or If-None-Match; `*` is any that exists. */
-const matches = (header: string, etag: string | null): boolean =>
-  etag !== null && (header.trim() === '*' || header.split(',').some(tag => tag.trim() === `"${etag}"`))
-
-const checkPreconditions = (headers: Headers, etag: string | null): void => {
-  const ifMatch = headers.get('if-match')
-  const ifNoneMatch = headers.get('if-none-match')
-  if (ifMatch !== null && !matches(ifMatch, etag)) throw refuse('precondition_failed')
-  if (ifNoneMatch !== null && matches(ifNoneMatch, etag)) throw refuse('precondition_failed')
-}
-
 export type DocumentsOptions = {
   readonly problems: ServiceProblems
   readonly guard: ServiceGuard
@@ -56,11 +45,6 @@ export type DocumentsOptions = {
 export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOptions) => {
   const db = drizzle({ client: database })
   const at = (ownerId: string, name: string) => and(eq(documents.ownerId, ownerId), eq(documents.name, name))
-  const find = (ownerId: string, name: string): Row => {
-    const row = db.select().from(documents).where(at(ownerId, name)).get()
-    if (row === undefined) throw refuse('document_not_found')
-    return row
-  }
   const write = <Result>(decide: (tx: Parameters<Parameters<typeof db.transaction>[0]>[0]) => Result) =>
     retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
 
@@ -95,16 +79,18 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
     .get(
       '/:name',
       ({ principal, params, request, set }) => {
-        const { content, etag } = find(principal.ownerId, params.name)
+        const row = db.select().from(documents).where(at(principal.ownerId, params.name)).get()
+        if (row === undefined) throw refuse('document_not_found')
+        const { content, etag } = row
         set.headers.etag = `"${etag}"`
         set.headers['cache-control'] = 'private, no-cache'
-        if (matches(request.headers.get('if-none-match') ?? '', etag)) return status(304, undefined)
-        const document: unknown = JSON.parse(content)
-        return document
+        if (matchesTag(request.headers.get('if-none-match') ?? '', etag))
+          return new Response(null, { status: 304 })
+        return new Response(content, { headers: { 'content-type': 'application/json' } })
       },
       {
         permission: 'documents:read',
-        response: { 200: t.Unknown(), 304: t.Void() },
+        response: { 200: t.Unknown() },
         detail: { summary: 'Read a document' },
       },
     )
@@ -117,7 +103,7 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
         const etag = new Bun.CryptoHasher('sha256').update(content).digest('base64url').slice(0, 22)
         const { row, isNew } = await write(tx => {
           const before = tx.select().from(documents).where(at(ownerId, name)).get()
-          checkPreconditions(request.headers, before?.etag ?? null)
+          if (!mayChange(request.headers, before?.etag ?? null)) throw refuse('precondition_failed')
           const now = clock()
           if (before !== undefined) {
             tx.update(documents).set({ content, etag, updatedAt: now }).where(at(ownerId, name)).run()
@@ -127,8 +113,8 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
             .select({ rows: count() })
             .from(documents)
             .where(eq(documents.ownerId, ownerId))
-            .get()
-          if (owned !== undefined && owned.rows >= maxDocuments) throw refuse('document_limit_reached')
+            .all()
+          if ((owned[0]?.rows ?? 0) >= maxDocuments) throw refuse('document_limit_reached')
           const made = { ownerId, name, content, etag, createdAt: now, updatedAt: now }
           tx.insert(documents).values(made).run()
           return { row: made, isNew: true }
@@ -141,10 +127,7 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
         permission: 'documents:write',
         body: t.Unknown(),
         response: { 200: Entry, 201: Entry },
-        detail: {
-          summary: 'Write a document',
-          description: 'Any JSON up to 64 KiB. If-Match and If-None-Match count.',
-        },
+        detail: { summary: 'Write a document', description: 'Any JSON up to 64 KiB, on If-Match terms.' },
       },
     )
     .delete(
@@ -153,7 +136,7 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
         await write(tx => {
           const before = tx.select().from(documents).where(at(ownerId, name)).get()
           if (before === undefined) throw refuse('document_not_found')
-          checkPreconditions(request.headers, before.etag)
+          if (!mayChange(request.headers, before.etag)) throw refuse('precondition_failed')
           tx.delete(documents).where(at(ownerId, name)).run()
         })
         return new Response(null, { status: 204 })
