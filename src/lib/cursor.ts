@@ -18,12 +18,15 @@ export const decodeCursor = (cursor: string): Position => {
     Buffer.from(cursor, 'base64url').toString(),
   )
   const [, time, id] = match ?? []
-  if (time === undefined || id === undefined) {
+  const position =
+    time === undefined || id === undefined ? null : { createdAt: Number.parseInt(time, 36), id }
+  // Decoding base64url forgives much, so that one position would have many texts.
+  if (position === null || encodeCursor(position) !== cursor) {
     throw new Failure('cursor_invalid', {
       errors: [{ field: 'cursor', rule: 'must be a nextCursor of this list' }],
     })
   }
-  return { createdAt: Number.parseInt(time, 36), id }
+  return position
 }
 
 /** Cuts one row more than asked for into a page and the position after it. */
