@@ -1,4 +1,5 @@
 import { ConfigError } from './lib/config.ts'
+import { StartError } from './lib/start-error.ts'
 
 const roles = {
   login: () => import('./login/start.ts'),
@@ -34,7 +35,7 @@ try {
   await main(process.argv.slice(2), { ...process.env })
 } catch (error) {
   // At a start that fails, the words for a person and no stack; anything unforeseen keeps its stack.
-  const text = error instanceof Error && error.name === 'ConfigError' ? error.message : Bun.inspect(error)
+  const text = error instanceof StartError ? error.message : Bun.inspect(error)
   process.stderr.write(`${text}\n`)
   process.exit(1)
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
+import { type Static, type TObject, type TPartial, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { StartError } from './start-error.ts'
 
 /** What a process was started with. Read once, in `main.ts`. */
 export type Env = Readonly<Record<string, string | undefined>>
@@ -21,7 +22,7 @@ const mendOf = (schema: TSchema): string =>
   typeof schema.mend === 'string' ? schema.mend : 'see the documentation'
 
 /** Every fault of a configuration, so that one start tells all of them. */
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override readonly name = 'ConfigError'
   readonly faults: readonly string[]
   constructor(faults: readonly string[]) {
@@ -66,29 +67,31 @@ const toValue = (text: string, schema: TSchema): unknown => {
  * Reads settings from the environment by a schema whose members are the names of variables. An empty variable
  * counts as not set.
  *
- * @param check faults that more than one setting makes together.
+ * @param check faults that more than one setting makes together, by those that are good by themselves.
  * @throws ConfigError with all faults at once, each with the variable's name and how to mend it, no value quoted.
  */
 export const readConfig = <Schema extends TObject>(
   schema: Schema,
   env: Env,
-  check: (config: Static<Schema>) => readonly string[] = () => [],
+  check: (config: Static<TPartial<Schema>>) => readonly string[] = () => [],
 ): Static<Schema> => {
   const faults: string[] = []
   const values: Record<string, unknown> = {}
   for (const [name, property] of Object.entries<TSchema>(schema.properties)) {
     const text = textOf(name, property, env, faults)
     const value = text === undefined || text === '' ? property.default : toValue(text, property)
-    if (value !== undefined) values[name] = value
-    else if (schema.required?.includes(name)) faults.push(`${name} is not set: ${mendOf(property)}.`)
-    if (value !== undefined && !Value.Check(property, value)) {
+    if (value === undefined) {
+      if (schema.required?.includes(name)) faults.push(`${name} is not set: ${mendOf(property)}.`)
+    } else if (Value.Check(property, value)) {
+      values[name] = value
+    } else {
       const [first] = Value.Errors(property, value)
       faults.push(`${name} is not valid (${first?.message ?? 'wrong form'}): ${mendOf(property)}.`)
     }
   }
+  // Also when some are bad already: what is wrong with the others is told in the same breath.
+  if (Value.Check(Type.Partial(schema), values)) faults.push(...check(values))
   if (faults.length > 0 || !Value.Check(schema, values)) throw new ConfigError(faults)
-  const together = check(values)
-  if (together.length > 0) throw new ConfigError(together)
   return values
 }
 

@@ -1,4 +1,5 @@
 import type { Database } from 'bun:sqlite'
+import { StartError } from './start-error.ts'
 
 /** One file that drizzle-kit wrote, embedded as text. */
 export type Migration = {
@@ -26,7 +27,7 @@ const statements = (sql: string): string[] =>
  * Foreign keys are off meanwhile, since a table that is rebuilt would else take its children's rows along
  * (and SQLite ignores the pragma inside a transaction), then checked, then on.
  *
- * @throws Error when a migration that was applied has been edited, when the file was written by a newer
+ * @throws StartError when a migration that was applied has been edited, when the file was written by a newer
  * release, or when rows are left that point nowhere. Nothing is changed then.
  */
 export const migrate = (
@@ -47,7 +48,7 @@ export const migrate = (
           .query<AppliedRow, []>(`SELECT position, tag, hash FROM ${table} ORDER BY position`)
           .all()
         if (applied.length > migrations.length) {
-          throw new Error(
+          throw new StartError(
             `The database was written by a newer release: its ${name} tables have ${applied.length} migrations, this release knows ${migrations.length}. Start that release, or restore a backup.`,
           )
         }
@@ -59,14 +60,14 @@ export const migrate = (
               .query(`INSERT INTO ${table} (position, tag, hash, applied_at) VALUES (?, ?, ?, ?)`)
               .run(position, tag, fingerprint(sql), clock())
           } else if (before.tag !== tag || before.hash !== fingerprint(sql)) {
-            throw new Error(
+            throw new StartError(
               `Migration ${name}/${tag} is not the one that was applied to this database (${before.tag}).`,
             )
           }
         }
         const orphan = database.query<{ table: string }, []>('PRAGMA foreign_key_check').get()
         if (orphan)
-          throw new Error(`Migrating ${name} would leave rows in ${orphan.table} that point nowhere.`)
+          throw new StartError(`Migrating ${name} would leave rows in ${orphan.table} that point nowhere.`)
       })
       .immediate()
   } finally {

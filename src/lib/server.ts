@@ -1,5 +1,6 @@
 import type { Log } from './log.ts'
 import { factsOf } from './request.ts'
+import { StartError } from './start-error.ts'
 
 /**
  * Headers of every answer of an API: it is JSON, so nothing in it may be sniffed, framed, run or cached by chance
@@ -84,15 +85,21 @@ export const serve = ({
   lifecycle,
   close,
 }: ServeOptions): { port: number } => {
-  app.listen({
-    hostname: host,
-    port,
-    // Two processes on one port would share its requests without a word.
-    reusePort: false,
-    idleTimeout: 30,
-    // Bodies are counted where they are read; Bun's own refusal would come before the credential is asked for.
-    maxRequestBodySize: 2 ** 31,
-  })
+  try {
+    app.listen({
+      hostname: host,
+      port,
+      // Two processes on one port would share its requests without a word.
+      reusePort: false,
+      idleTimeout: 30,
+      // Bodies are counted where they are read; Bun's own refusal would come before the credential is asked for.
+      maxRequestBodySize: 2 ** 31,
+    })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    if (code !== 'EADDRINUSE') throw error
+    throw new StartError(`Port ${port} of ${host} is taken: end what listens there, or set PORT.`)
+  }
   const listening = app.server?.port ?? port
 
   process.on('unhandledRejection', error => log.error({ error }, 'unhandled rejection'))

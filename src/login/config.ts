@@ -72,9 +72,11 @@ export type LoginConfig = Omit<Static<typeof LoginConfig>, 'ISSUER' | 'HASH_CONC
 
 /** @throws ConfigError with every fault. `cores` is how many the machine has. */
 export const readLoginConfig = (env: Env, cores: number): LoginConfig => {
-  const config = readConfig(LoginConfig, env, ({ HOST, ISSUER, ADMIN_EMAIL, ADMIN_PASSWORD }) => [
-    ...(ISSUER === undefined && !isLoopbackHost(HOST)
-      ? ['ISSUER is not set: with a HOST that is not loopback, say by which address this service is reached.']
+  const config = readConfig(LoginConfig, env, ({ HOST = '', PORT, ISSUER, ADMIN_EMAIL, ADMIN_PASSWORD }) => [
+    ...(ISSUER === undefined && (PORT === 0 || !isLoopbackHost(HOST))
+      ? [
+          'ISSUER is not set: with PORT 0 or a HOST that is not loopback, say by which address this service is reached.',
+        ]
       : []),
     ...((ADMIN_EMAIL === undefined) === (ADMIN_PASSWORD === undefined)
       ? []

@@ -41,7 +41,12 @@ export type ServiceConfig = Omit<Static<typeof ServiceConfig>, 'ISSUER'> & { ISS
 /** @throws ConfigError with every fault. */
 export const readServiceConfig = (env: Env): ServiceConfig => {
   const config = readConfig(ServiceConfig, env, ({ LOGIN_URL, ALLOW_INSECURE_LOGIN }) => {
-    const { protocol, hostname } = new URL(LOGIN_URL)
+    if (LOGIN_URL === undefined) return []
+    // A port beyond 65535, say.
+    const address = URL.parse(LOGIN_URL)
+    if (address === null)
+      return ['LOGIN_URL is not valid: the address of login, such as https://login.example.']
+    const { protocol, hostname } = address
     return protocol === 'https:' || ALLOW_INSECURE_LOGIN || isLoopbackHost(hostname)
       ? []
       : ['LOGIN_URL is not https: use https, or set ALLOW_INSECURE_LOGIN=true where the network is your own.']
