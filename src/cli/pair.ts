@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, type Env } from '../lib/config.ts'
+import { StartError } from '../lib/start-error.ts'
 
 /**
  * Both roles as two processes on this machine, for development: what `npm start` runs. Secrets are made in `./data`
@@ -60,10 +61,14 @@ README.md goes on from here. Ctrl-C stops both.
 
 `
 
-/** Starts both roles and ends when both have ended. @throws ConfigError */
+/** Starts both roles and ends when both have ended. @throws ConfigError, StartError */
 export const start = async (env: Env): Promise<void> => {
   const login = `http://127.0.0.1:${portOf(env, 'LOGIN_PORT', 3000)}`
   const service = `http://127.0.0.1:${portOf(env, 'SERVICE_A_PORT', 3001)}`
+  for (const url of [login, service]) {
+    // It would be taken for the one that is started here, which finds its port taken.
+    if (await isReady(url)) throw new StartError(`${url} answers already: end what runs there.`)
+  }
   const shared = Object.fromEntries(Object.entries(env).filter(([name]) => !notShared.includes(name)))
   const isOwnAdmin = env.ADMIN_EMAIL !== undefined
   const admin = isOwnAdmin

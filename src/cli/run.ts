@@ -15,7 +15,10 @@ Commands:
 const defaultPorts: Readonly<Record<string, string>> = { login: '3000', 'service-a': '3001' }
 
 /** For health checks in containers, which have no curl. */
-const health = async ({ HOST: host = '127.0.0.1', PORT: port, ROLE: role = '' }: Env): Promise<number> => {
+const health = async (env: Env): Promise<number> => {
+  const { ROLE: role = '' } = env
+  const host = env.HOST || '127.0.0.1'
+  const port = env.PORT || undefined
   const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
   const number = port ?? (Object.hasOwn(defaultPorts, role) ? defaultPorts[role] : '3000')
   try {

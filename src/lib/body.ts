@@ -62,6 +62,14 @@ export const isDeeperThan = (text: string, maxDepth: number): boolean => {
   return false
 }
 
+/** A number beyond any double would become infinite, and null when it is written again (RFC 8259 section 6). */
+const refuseInfinity = (_key: string, value: unknown): unknown => {
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) {
+    throw new RangeError('The body has a number that is too large.')
+  }
+  return value
+}
+
 /** A body that was turned away, on its way from the parse hook (where a throw becomes a 400) to the next one. */
 export class RefusedBody {
   readonly failure: Failure
@@ -104,9 +112,10 @@ export const readJson = async (request: Request, { maxBytes, maxDepth }: BodyLim
     return new RefusedBody(malformed(`Arrays and objects may nest ${maxDepth} deep.`))
   }
   try {
-    return JSON.parse(text)
-  } catch {
-    return new RefusedBody(malformed('The body is not JSON.'))
+    // A reviver is slow, and few texts have a number that could be that large.
+    return /\d[eE]|\d{300}/.test(text) ? JSON.parse(text, refuseInfinity) : JSON.parse(text)
+  } catch (error) {
+    return new RefusedBody(malformed(error instanceof RangeError ? error.message : 'The body is not JSON.'))
   }
 }
 

@@ -34,8 +34,8 @@ export class ConfigError extends StartError {
 }
 
 const textOf = (name: string, schema: TSchema, env: Env, faults: string[]): string | undefined => {
-  const given = env[name]
-  const file = isSecret(schema) ? env[`${name}_FILE`] : undefined
+  const given = env[name] || undefined
+  const file = isSecret(schema) ? env[`${name}_FILE`] || undefined : undefined
   if (file === undefined) return given
   if (given !== undefined) {
     faults.push(`${name} and ${name}_FILE are both set: set one.`)
@@ -43,7 +43,9 @@ const textOf = (name: string, schema: TSchema, env: Env, faults: string[]): stri
   }
   try {
     // Editors and `echo` end a file with a newline that nobody meant.
-    return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    const text = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    if (text === '') faults.push(`${name}_FILE names a file that is empty.`)
+    return text
   } catch {
     faults.push(`${name}_FILE names a file that can not be read.`)
     return undefined
@@ -76,8 +78,10 @@ export const readConfig = <Schema extends TObject>(
   check: (config: Static<TPartial<Schema>>) => readonly string[] = () => [],
 ): Static<Schema> => {
   const faults: string[] = []
+  const bad = new Set<string>()
   const values: Record<string, unknown> = {}
   for (const [name, property] of Object.entries<TSchema>(schema.properties)) {
+    const before = faults.length
     const text = textOf(name, property, env, faults)
     const value = text === undefined || text === '' ? property.default : toValue(text, property)
     if (value === undefined) {
@@ -88,9 +92,14 @@ export const readConfig = <Schema extends TObject>(
       const [first] = Value.Errors(property, value)
       faults.push(`${name} is not valid (${first?.message ?? 'wrong form'}): ${mendOf(property)}.`)
     }
+    if (faults.length > before) bad.add(name)
   }
   // Also when some are bad already: what is wrong with the others is told in the same breath.
-  if (Value.Check(Type.Partial(schema), values)) faults.push(...check(values))
+  if (Value.Check(Type.Partial(schema), values)) {
+    // A setting that is bad by itself is told of once, and not again as one that is missing beside others.
+    const isKnown = (fault: string): boolean => [...bad].some(name => new RegExp(`\\b${name}\\b`).test(fault))
+    faults.push(...check(values).filter(fault => !isKnown(fault)))
+  }
   if (faults.length > 0 || !Value.Check(schema, values)) throw new ConfigError(faults)
   return values
 }

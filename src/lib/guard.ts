@@ -40,6 +40,8 @@ const extensionOf = (hooks: object, name: `x-${string}`): unknown => {
 type Admission<Principal> = {
   readonly outcome: Outcome<Principal> | { readonly ok: false; readonly refusal: unknown }
   body: RefusedBody | null
+  /** Set when the permission of the route has been found with the caller. */
+  isAllowed: boolean
 }
 
 /**
@@ -70,7 +72,11 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   }
 
   const admit = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>> => {
-    const admission: Admission<Principal> = { outcome: await judge(request, jwtOnly), body: null }
+    const admission: Admission<Principal> = {
+      outcome: await judge(request, jwtOnly),
+      body: null,
+      isAllowed: false,
+    }
     if (admission.outcome.ok) factsOf(request).actorId = admission.outcome.principal.ownerId
     admissions.set(request, admission)
     return admission
@@ -84,8 +90,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
 
   const handOut = ({ request }: { request: Request }): { principal: Principal } => {
     const admission = admissions.get(request)
-    if (!admission?.outcome.ok)
-      throw new Failure('internal_error', { cause: new Error(unnamed(request.method, request.url)) })
+    if (!admission?.outcome.ok || !admission.isAllowed)
+      throw new Failure('internal_error', {
+        cause: new Error(unnamed(request.method, new URL(request.url).pathname)),
+      })
     return { principal: admission.outcome.principal }
   }
 
@@ -121,12 +129,14 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             return body
           },
           transform: async ({ request }) => {
-            const { outcome, body } = admissions.get(request) ?? (await admit(request, jwtOnly()))
+            const admission = admissions.get(request) ?? (await admit(request, jwtOnly()))
+            const { outcome, body } = admission
             if (!outcome.ok) throw outcome.refusal
             if (body !== null) throw body.failure
             if (permission !== 'any' && !allows(outcome.principal.permissions, permission)) {
               throw insufficient(outcome.principal)
             }
+            admission.isAllowed = true
           },
         }
       },

@@ -21,10 +21,16 @@ export const createLog = (
       base: { service },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: label => ({ level: label }) },
-      serializers: { error: describeError },
+      errorKey: 'error',
+      serializers: { error: describeError, err: describeError },
+      // Ends of lines and commands of a terminal that JSON lets stand as they are.
+      hooks: { streamWrite: line => line.replace(/[\u007f-\u009f\u2028\u2029]/g, escapeCharacter) },
     },
     destination ?? pino.destination({ dest: 1, sync: false, maxLength: 1_048_576 }),
   )
+
+const escapeCharacter = (character: string): string =>
+  `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 const describeError = (error: unknown, depth = 0): unknown => {
   if (!(error instanceof Error)) return { type: typeof error }

@@ -20,6 +20,7 @@ export type ProblemTable<Code extends string> = Readonly<
 
 /** Codes that any service can answer with. */
 export const commonProblems = {
+  host_invalid: { status: 400, title: 'The Host header names no host' },
   malformed_body: { status: 400, title: 'The body is not what its media type says' },
   not_found: { status: 404, title: 'There is nothing here' },
   method_not_allowed: { status: 405, title: 'This resource does not have that method' },
@@ -32,6 +33,16 @@ export const commonProblems = {
 } as const satisfies ProblemTable<string>
 
 export type CommonCode = keyof typeof commonProblems
+
+/** Codes of any service that asks for a credential. */
+export const credentialProblems = {
+  credential_missing: { status: 400, title: 'The request carries no credential' },
+  credential_unsupported: { status: 400, title: 'The authentication scheme is not supported' },
+  credential_ambiguous: { status: 400, title: 'The request carries more than one credential' },
+  token_invalid: { status: 401, title: 'The access token is not valid' },
+  token_expired: { status: 401, title: 'The access token has expired' },
+  insufficient_permission: { status: 403, title: 'The credential lacks the permission' },
+} as const satisfies ProblemTable<string>
 
 /** RFC 9457 section 3, with three members of our own: `code`, `requestId` and, for invalid input, `errors`. */
 export type Problem<Code extends string> = {
@@ -111,6 +122,13 @@ export const fieldErrors = (errors: Iterable<{ path: string; message: string }>)
   return [...found.values()]
 }
 
+/** TypeBox says "union" of what a query spells as text and a schema as a number. */
+const ruleOf = ({ message, schema }: { message: string; schema: object }): string => {
+  const options: unknown = 'anyOf' in schema ? schema.anyOf : null
+  const isInteger = Array.isArray(options) && options.some(option => option?.type === 'integer')
+  return isInteger ? 'Expected integer' : message
+}
+
 const fromValidation = (error: ValidationError): Failure<CommonCode> => {
   // The service broke its own contract; to say 422 would blame the caller.
   if (error.type === 'response') return new Failure('internal_error', { cause: error })
@@ -118,7 +136,7 @@ const fromValidation = (error: ValidationError): Failure<CommonCode> => {
   const errors = fieldErrors(
     error.all.map(found => ({
       path: 'path' in found ? found.path : '',
-      message: 'message' in found ? found.message : 'is not valid',
+      message: 'message' in found ? ruleOf(found) : 'is not valid',
     })),
   ).map(({ field, rule }) => ({ field: field === '' ? error.type : field, rule }))
   return new Failure('invalid_request', { errors })
@@ -197,8 +215,9 @@ export const createProblems = <
   }
 
   const allowedMethods = ({ url }: Request): string[] => {
-    if (router === null) return []
-    const { pathname } = new URL(url)
+    // For an empty Host header `url` is no URL.
+    const pathname = URL.parse(url)?.pathname
+    if (router === null || pathname === undefined) return []
     return methodsOf(router, pathname.length > 1 ? pathname.replace(/\/$/, '') : pathname)
   }
 

@@ -1,5 +1,7 @@
+import { Failure } from './failure.ts'
 import type { Log } from './log.ts'
-import { factsOf } from './request.ts'
+import { commonProblems, respond } from './problem.ts'
+import { type AddressSource, factsOf } from './request.ts'
 import { StartError } from './start-error.ts'
 
 /**
@@ -23,22 +25,30 @@ const pathOf = (url: string): string => {
   return url.slice(start, end === -1 ? undefined : end).slice(0, 256)
 }
 
-/** For `app.wrap`: gives every answer its request id, and writes a line about it. */
-export const observe = (log: Log) => (handle: (request: Request) => unknown, request: Request) => () => {
-  const startedAt = performance.now()
-  const finish = (response: unknown): unknown => {
-    if (!(response instanceof Response)) return response
-    const { id, actorId, code } = factsOf(request)
-    response.headers.set('x-request-id', id)
-    const milliseconds = Math.round((performance.now() - startedAt) * 1_000) / 1_000
-    const { method, url } = request
-    const path = pathOf(url)
-    log.info({ requestId: id, method, path, status: response.status, code, actorId, milliseconds }, 'request')
-    return response
+/** For `app.wrap`: gives every answer its request id, and writes a line about it: who, what, from where (LOG-01). */
+export const observe =
+  (log: Log, server: () => AddressSource) =>
+  (handle: (request: Request) => unknown, request: Request) =>
+  () => {
+    const startedAt = performance.now()
+    const finish = (response: unknown): unknown => {
+      if (!(response instanceof Response)) return response
+      const { id, actorId, code } = factsOf(request)
+      response.headers.set('x-request-id', id)
+      const milliseconds = Math.round((performance.now() - startedAt) * 1_000) / 1_000
+      const { method, url } = request
+      const path = pathOf(url)
+      const { status } = response
+      const address = server()?.requestIP(request)?.address ?? null
+      log.info({ requestId: id, method, path, status, code, actorId, address, milliseconds }, 'request')
+      return response
+    }
+    // For a Host header that is none `url` is the path alone, off which Elysia would cut an origin (RFC 9112 section 3.2).
+    const answer = request.url.startsWith('http')
+      ? handle(request)
+      : respond(commonProblems, new Failure('host_invalid'), request)
+    return answer instanceof Promise ? answer.then(finish) : finish(answer)
   }
-  const answer = handle(request)
-  return answer instanceof Promise ? answer.then(finish) : finish(answer)
-}
 
 /** The part of an Elysia app that is needed to run it. */
 export type Servable = {

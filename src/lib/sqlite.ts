@@ -1,25 +1,50 @@
 import { Database, SQLiteError } from 'bun:sqlite'
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { closeSync, existsSync, linkSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from './failure.ts'
+import { StartError } from './start-error.ts'
 
 /** How long a start waits for another process that holds the file, milliseconds. Nothing is served yet. */
 const startBusyTimeout = 5_000
 
 /**
+ * Makes a new file, whole from the moment it has its name: of two processes that start at once, the second one would
+ * find it empty or locked otherwise.
+ */
+const createFile = (path: string): void => {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const draft = `${path}.${crypto.randomUUID()}`
+  closeSync(openSync(draft, 'wx', 0o600))
+  try {
+    const database = new Database(draft)
+    database.run('PRAGMA journal_mode = WAL')
+    database.close(true)
+    try {
+      // Unlike a rename it fails when the other process was first.
+      linkSync(draft, path)
+    } catch {
+      if (!existsSync(path)) renameSync(draft, path)
+    }
+  } finally {
+    rmSync(draft, { force: true })
+  }
+}
+
+/**
  * Opens a database file (0600, its folder made) or `:memory:`, with the settings that every role relies on.
  * Call {@link settle} once it is migrated.
  *
- * @throws Error when the file is there but empty: SQLite would take it for a new database, and what was in
+ * @throws StartError when the file is there but empty: SQLite would take it for a new database, and what was in
  * it would be gone without a word.
  */
 export const openDatabase = (path: string): Database => {
   if (path !== ':memory:') {
     if (!existsSync(path)) {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-      closeSync(openSync(path, 'a', 0o600))
+      createFile(path)
     } else if (statSync(path).size === 0 && !existsSync(`${path}-wal`)) {
-      throw new Error(`${path} is empty. Restore it from a backup; if it never held anything, remove it.`)
+      throw new StartError(
+        `${path} is empty. Restore it from a backup; if it never held anything, remove it.`,
+      )
     }
   }
   const database = new Database(path, { create: true, readwrite: true, strict: true })

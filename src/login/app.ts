@@ -5,6 +5,7 @@ import { createVerifier } from '../lib/jwt/verifier.ts'
 import type { Log } from '../lib/log.ts'
 import { apiDescription } from '../lib/openapi.ts'
 import { commonProblems } from '../lib/problem.ts'
+import type { AddressSource } from '../lib/request.ts'
 import { appConfig, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
 import type { UserStore, Users } from '../userdb/index.ts'
 import { loginProblems } from './errors.ts'
@@ -65,7 +66,7 @@ export const createLoginApp = ({
 
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
-    .wrap(observe(log))
+    .wrap(observe(log, (): AddressSource => app.server))
     .use(problems)
     .use(describeApi ? description : new Elysia())
     .use(health({ ready, lifecycle }))

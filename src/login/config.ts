@@ -64,6 +64,10 @@ export const LoginConfig = Type.Object({
   ),
 })
 
+// `aud` holds 32 of them, this service among them, and a token of more than 8 KiB is taken by nobody.
+const maxAudiences = 31
+const maxAudienceText = 4_096
+
 /** With everything settled that other settings decide. */
 export type LoginConfig = Omit<Static<typeof LoginConfig>, 'ISSUER' | 'HASH_CONCURRENCY'> & {
   ISSUER: string
@@ -72,16 +76,25 @@ export type LoginConfig = Omit<Static<typeof LoginConfig>, 'ISSUER' | 'HASH_CONC
 
 /** @throws ConfigError with every fault. `cores` is how many the machine has. */
 export const readLoginConfig = (env: Env, cores: number): LoginConfig => {
-  const config = readConfig(LoginConfig, env, ({ HOST = '', PORT, ISSUER, ADMIN_EMAIL, ADMIN_PASSWORD }) => [
-    ...(ISSUER === undefined && (PORT === 0 || !isLoopbackHost(HOST))
-      ? [
-          'ISSUER is not set: with PORT 0 or a HOST that is not loopback, say by which address this service is reached.',
-        ]
-      : []),
-    ...((ADMIN_EMAIL === undefined) === (ADMIN_PASSWORD === undefined)
-      ? []
-      : ['ADMIN_EMAIL and ADMIN_PASSWORD belong together: set both or neither.']),
-  ])
+  const config = readConfig(
+    LoginConfig,
+    env,
+    ({ HOST = '', PORT, ISSUER, AUDIENCES = [], ADMIN_EMAIL, ADMIN_PASSWORD }) => [
+      ...(ISSUER === undefined && (PORT === 0 || !isLoopbackHost(HOST))
+        ? [
+            'ISSUER is not set: with PORT 0 or a HOST that is not loopback, say by which address this service is reached.',
+          ]
+        : []),
+      ...((ADMIN_EMAIL === undefined) === (ADMIN_PASSWORD === undefined)
+        ? []
+        : ['ADMIN_EMAIL and ADMIN_PASSWORD belong together: set both or neither.']),
+      ...(AUDIENCES.length <= maxAudiences && AUDIENCES.join().length <= maxAudienceText
+        ? []
+        : [
+            `AUDIENCES are more than a token can hold: ${maxAudiences} names, ${maxAudienceText} characters in all.`,
+          ]),
+    ],
+  )
   return {
     ...config,
     ISSUER: config.ISSUER ?? `http://127.0.0.1:${config.PORT}`,

@@ -1,4 +1,4 @@
-import type { ProblemTable } from '../lib/problem.ts'
+import { credentialProblems, type ProblemTable } from '../lib/problem.ts'
 import type { UserErrorCode } from '../userdb/index.ts'
 
 const userProblems = {
@@ -13,15 +13,10 @@ const userProblems = {
 } as const satisfies ProblemTable<UserErrorCode>
 
 export const loginProblems = {
+  ...credentialProblems,
   ...userProblems,
-  credential_missing: { status: 400, title: 'The request carries no credential' },
-  credential_unsupported: { status: 400, title: 'The authentication scheme is not supported' },
-  credential_ambiguous: { status: 400, title: 'The request carries more than one credential' },
-  token_invalid: { status: 401, title: 'The access token is not valid' },
-  token_expired: { status: 401, title: 'The access token has expired' },
   credentials_invalid: { status: 401, title: 'The email address or the password is wrong' },
   refresh_token_invalid: { status: 401, title: 'The refresh token is not valid' },
-  insufficient_permission: { status: 403, title: 'The credential lacks the permission' },
   setup_token_invalid: {
     status: 403,
     title: 'The setup token is not valid, or there is an administrator already',

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { t } from 'elysia'
 import { isoTime } from '../lib/clock.ts'
-import { maximumLimit } from '../lib/cursor.ts'
+import { pageQuery } from '../lib/page-query.ts'
 import { DisplayName, EmailInput, PasswordInput, Roles, type User, UserStatus } from '../userdb/index.ts'
 
 const strict = { additionalProperties: false } as const
@@ -43,8 +43,7 @@ export const toUserView = ({
 export const UserList = t.Object({ items: t.Array(UserView), nextCursor: t.Nullable(t.String()) })
 
 export const ListQuery = t.Object({
-  limit: t.Optional(t.Integer({ minimum: 1, maximum: maximumLimit })),
-  cursor: t.Optional(t.String({ maxLength: 256 })),
+  ...pageQuery,
   email: t.Optional(t.String({ maxLength: 254, description: 'Only the user with this address' })),
   status: t.Optional(UserStatus),
 })
@@ -69,7 +68,8 @@ export const ChangeOwnBody = t.Object({ displayName: t.Optional(t.Nullable(Displ
 
 export const SignInBody = t.Object({ email: t.String({ maxLength: 254 }), password: PasswordInput }, strict)
 
-const RefreshTokenText = t.String({ minLength: 1, maxLength: 256 })
+// Wide enough for an access token that somebody took for one: that is a bad token, and no bad request.
+const RefreshTokenText = t.String({ minLength: 1, maxLength: 8_192 })
 
 export const RefreshBody = t.Object({ refresh_token: RefreshTokenText }, strict)
 

@@ -7,7 +7,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
  */
 export type RefreshToken = { readonly sessionId: string; readonly counter: number; readonly mac: string }
 
-const pattern = /^lkr_([0-9a-f]{32})([0-9a-z]{1,8})_([A-Za-z0-9_-]{43})$/
+const pattern = /^lkr_([0-9a-f]{32})(0|[1-9a-z][0-9a-z]{0,7})_([A-Za-z0-9_-]{43})$/
 
 const macOf = (sessionId: string, counter: number, refreshKey: string): string =>
   createHmac('sha256', refreshKey).update(`${sessionId}.${counter}`).digest('base64url')

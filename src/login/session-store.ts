@@ -101,6 +101,10 @@ export const createSqliteSessionStore = ({
     return { session, behind: session.refreshCounter - token.counter }
   }
 
+  /** Whether a token was traded before, and longer ago than a lost answer or a second tab would explain. */
+  const isReused = ({ session, behind }: { session: Session; behind: number }, now: number): boolean =>
+    behind > 1 || (behind === 1 && now - session.refreshedAt > graceMilliseconds)
+
   const started = ({ id, userId, refreshKey }: Session, counter: number): StartedSession => ({
     sessionId: id,
     userId,
@@ -153,12 +157,12 @@ export const createSqliteSessionStore = ({
             .run()
           return started(session, counter)
         }
-        if (behind === 1 && now - session.refreshedAt <= graceMilliseconds) {
-          return started(session, session.refreshCounter)
-        }
         // Committed, and refused: the session must be over even though nothing is given out.
-        end(tx, session, 'refresh_token_reused', context)
-        return null
+        if (isReused(found, now)) {
+          end(tx, session, 'refresh_token_reused', context)
+          return null
+        }
+        return started(session, session.refreshCounter)
       }),
 
     signOut: (refreshToken, scope, context) =>
@@ -166,12 +170,18 @@ export const createSqliteSessionStore = ({
         const found = find(tx, refreshToken)
         if (found === null) return
         const { id, userId } = found.session
+        // A token that was traded long ago may be a stolen one: it ends its own session and no other.
+        const isStale = isReused(found, clock())
         const mine = and(eq(sessions.userId, userId), isNull(sessions.endedAt))
         const chosen =
-          scope === 'global' ? mine : and(mine, scope === 'local' ? eq(sessions.id, id) : ne(sessions.id, id))
+          isStale || scope === 'local'
+            ? and(mine, eq(sessions.id, id))
+            : scope === 'others'
+              ? and(mine, ne(sessions.id, id))
+              : mine
         const by = { ...context, actorId: userId }
         for (const session of tx.select().from(sessions).where(chosen).all())
-          end(tx, session, 'signed_out', by)
+          end(tx, session, isStale ? 'refresh_token_reused' : 'signed_out', by)
       }),
   }
 }

@@ -1,5 +1,6 @@
-import { Elysia, t } from 'elysia'
+import { Elysia, status, t } from 'elysia'
 import { jsonBody } from '../lib/body.ts'
+import { Failure } from '../lib/failure.ts'
 import { Refusal } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Users } from '../userdb/index.ts'
@@ -57,7 +58,11 @@ export const sessionRoutes = ({ problems, users, sessions, tokens }: SessionRout
         set.headers['cache-control'] = 'no-store'
         const session = await sessions.refresh(body.refresh_token, auditContextOf(request, server, null))
         if (session === null) throw refuse('refresh_token_invalid')
-        const user = await users.get(session.userId).catch(() => null)
+        const user = await users.get(session.userId).catch((error: unknown) => {
+          // Any other failure says nothing about the token.
+          if (error instanceof Failure && error.code === 'user_not_found') return null
+          throw error
+        })
         if (user?.status !== 'active') throw refuse('refresh_token_invalid')
         return answer(session, user)
       },
@@ -79,7 +84,7 @@ export const sessionRoutes = ({ problems, users, sessions, tokens }: SessionRout
           body.scope ?? 'local',
           auditContextOf(request, server, null),
         )
-        return new Response(null, { status: 204 })
+        return status(204, undefined)
       },
       {
         body: SignOutBody,

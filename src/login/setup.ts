@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { timingSafeEqual } from 'node:crypto'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
-import { Elysia } from 'elysia'
+import { Elysia, status } from 'elysia'
 import { jsonBody } from '../lib/body.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
@@ -75,9 +75,8 @@ export const setupRoutes = ({ problems, users, setup }: SetupRoutesOptions) =>
         // Null when somebody else was first, who used the token up.
         const user = await users.createFirstAdmin(input, auditContextOf(request, server, null))
         if (user === null) throw refused
-        set.status = 201
         set.headers.location = `/users/${user.id}`
-        return toUserView(user)
+        return status(201, toUserView(user))
       },
       {
         body: SetupBody,

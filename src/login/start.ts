@@ -3,10 +3,12 @@ import { migrations } from '../../db/login/index.ts'
 import { bySystem } from '../lib/audit.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Env } from '../lib/config.ts'
+import { Failure } from '../lib/failure.ts'
 import { createLog } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { serve } from '../lib/server.ts'
 import { openDatabase, settle } from '../lib/sqlite.ts'
+import { StartError } from '../lib/start-error.ts'
 import {
   createPasswords,
   createSqliteUserStore,
@@ -23,7 +25,7 @@ import { createSetupTokens, dropSetupTokens } from './setup.ts'
 import { createSecretKeys, loadSigningKeys } from './signing-keys.ts'
 
 /** What commits with each change of a user: the audit row, the end of sessions, the end of the setup token. */
-const withUserEvent = (tx: UserTransaction, event: UserEvent): void => {
+export const withUserEvent = (tx: UserTransaction, event: UserEvent): void => {
   auditUserEvent(tx, event)
   const { id, roles } = event.user
   if (event.type === 'user_disabled' || event.type === 'user_deleted' || event.type === 'password_changed') {
@@ -43,6 +45,16 @@ const invite = (token: string, issuer: string): string =>
     '',
     '',
   ].join('\n')
+
+/** What is wrong with ADMIN_EMAIL or ADMIN_PASSWORD, by name and without the value. */
+const refuseAdmin = (error: unknown): never => {
+  if (!(error instanceof Failure)) throw error
+  const { code, detail = code, errors = [] } = error
+  const faults = errors.map(({ field, rule }) => `ADMIN_${field.toUpperCase()} ${rule}.`)
+  throw new StartError(
+    `The first administrator can not be made: ${faults.length > 0 ? faults.join(' ') : detail}`,
+  )
+}
 
 const open = async (config: LoginConfig) => {
   const clock = systemClock
@@ -75,7 +87,7 @@ export const start = async (env: Env): Promise<void> => {
 
   if (config.ADMIN_EMAIL !== undefined && config.ADMIN_PASSWORD !== undefined) {
     const { ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = config
-    const admin = await users.createFirstAdmin({ email, password }, bySystem)
+    const admin = await users.createFirstAdmin({ email, password }, bySystem).catch(refuseAdmin)
     if (admin !== null) log.info({ userId: admin.id }, 'the first administrator was made')
   }
 

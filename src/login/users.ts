@@ -1,5 +1,6 @@
-import { Elysia, t } from 'elysia'
-import { decodeCursor, defaultLimit, encodeCursor } from '../lib/cursor.ts'
+import { Elysia, status, t } from 'elysia'
+import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
+import { limitOf } from '../lib/page-query.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Users } from '../userdb/index.ts'
 import type { LoginGuard } from './guard.ts'
@@ -50,15 +51,15 @@ export const userRoutes = ({ problems, guard, users }: UserRoutesOptions) =>
       '/me',
       async ({ principal, request, server }) => {
         await users.remove(principal.userId, auditContextOf(request, server, principal.userId))
-        return new Response(null, { status: 204 })
+        return status(204, undefined)
       },
       { permission: 'any', response: { 204: t.Void() }, detail: { summary: 'Close one’s own account' } },
     )
     .get(
       '',
-      async ({ query: { limit = defaultLimit, cursor, ...filter } }) => {
+      async ({ query: { limit, cursor, ...filter } }) => {
         const after = cursor === undefined ? null : decodeCursor(cursor)
-        const { items, next } = await users.list({ ...filter, limit, after })
+        const { items, next } = await users.list({ ...filter, limit: limitOf({ limit }), after })
         return { items: items.map(toUserView), nextCursor: next === null ? null : encodeCursor(next) }
       },
       {
@@ -72,9 +73,8 @@ export const userRoutes = ({ problems, guard, users }: UserRoutesOptions) =>
       '',
       async ({ principal, body, request, server, set }) => {
         const user = await users.create(body, auditContextOf(request, server, principal.userId))
-        set.status = 201
         set.headers.location = `/users/${user.id}`
-        return toUserView(user)
+        return status(201, toUserView(user))
       },
       {
         permission: 'users:manage',
@@ -106,7 +106,7 @@ export const userRoutes = ({ problems, guard, users }: UserRoutesOptions) =>
       '/:id',
       async ({ principal, params, request, server }) => {
         await users.remove(params.id, auditContextOf(request, server, principal.userId))
-        return new Response(null, { status: 204 })
+        return status(204, undefined)
       },
       { permission: 'users:manage', response: { 204: t.Void() }, detail: { summary: 'Delete a user' } },
     )

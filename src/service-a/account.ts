@@ -1,11 +1,10 @@
 import type { Database } from 'bun:sqlite'
 import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
-import { Elysia, t } from 'elysia'
+import { Elysia, status, t } from 'elysia'
 import { internalsOf, type Principal } from '../apikey/index.ts'
 import { auditContextOf } from '../lib/request.ts'
 import { retryBusy } from '../lib/sqlite.ts'
-import { printablePattern } from '../lib/text.ts'
 import type { ServiceGuard } from './guard.ts'
 import { type LoginGateway, Profile } from './login-gateway.ts'
 import type { ServiceProblems } from './problems.ts'
@@ -26,11 +25,8 @@ const Whoami = t.Object({
 const ProfileView = t.Object(Profile.properties)
 
 const ChangeBody = t.Object(
-  {
-    displayName: t.Optional(
-      t.Nullable(t.String({ minLength: 1, maxLength: 100, pattern: printablePattern })),
-    ),
-  },
+  // What makes a good name is for `login` to say.
+  { displayName: t.Optional(t.Nullable(t.String({ minLength: 1, maxLength: 400 }))) },
   { additionalProperties: false },
 )
 
@@ -83,7 +79,7 @@ export const accountRoutes = ({ problems, guard, login, database }: AccountOptio
           .store()
           .revokeOwned(ownerId, auditContextOf(request, server, ownerId))
         await retryBusy(() => db.delete(documents).where(eq(documents.ownerId, ownerId)).run())
-        return new Response(null, { status: 204 })
+        return status(204, undefined)
       },
       {
         permission: 'any',

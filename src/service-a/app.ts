@@ -5,6 +5,7 @@ import type { Clock } from '../lib/clock.ts'
 import { health } from '../lib/health.ts'
 import type { Log } from '../lib/log.ts'
 import { apiDescription } from '../lib/openapi.ts'
+import type { AddressSource } from '../lib/request.ts'
 import { appConfig, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
 import { accountRoutes } from './account.ts'
 import { documentRoutes } from './documents.ts'
@@ -46,7 +47,7 @@ export const createServiceApp = ({
 
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
-    .wrap(observe(log))
+    .wrap(observe(log, (): AddressSource => app.server))
     .use(problems)
     .use(describeApi ? description : new Elysia())
     .use(health({ ready, lifecycle }))

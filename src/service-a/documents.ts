@@ -3,8 +3,9 @@ import { and, asc, count, eq, gt } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Elysia, status, t } from 'elysia'
 import { type Clock, isoTime } from '../lib/clock.ts'
-import { defaultLimit, maximumLimit } from '../lib/cursor.ts'
+import { decodeNameCursor, encodeNameCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import { limitOf, pageQuery } from '../lib/page-query.ts'
 import { matchesTag, mayChange } from '../lib/preconditions.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { ServiceCode } from './errors.ts'
@@ -27,8 +28,9 @@ const toEntry = ({ name, etag, createdAt, updatedAt }: Listed) => ({
 
 const refuse = (code: ServiceCode) => new Failure<ServiceCode>(code)
 
-const checkName = (name: string): void => {
-  if (!namePattern.test(name)) {
+// Elysia hands out null, whatever its types say, for a name whose percent-encoding is broken.
+const checkName = (name: string | null): void => {
+  if (name === null || !namePattern.test(name)) {
     const errors = [{ field: 'name', rule: 'must be 1 to 128 of A-Z, a-z, 0-9, dot, underscore and hyphen' }]
     throw new Failure<ServiceCode>('document_name_invalid', { errors })
   }
@@ -53,25 +55,23 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
     .use(guard)
     .get(
       '',
-      ({ principal, query: { limit = defaultLimit, cursor } }) => {
-        const owned = eq(documents.ownerId, principal.ownerId)
+      ({ principal, query: { cursor, limit: wanted } }) => {
+        const limit = limitOf({ limit: wanted })
+        const after = cursor === undefined ? '' : decodeNameCursor(cursor, namePattern)
         const { name, etag, createdAt, updatedAt } = documents
         const rows = db
           .select({ name, etag, createdAt, updatedAt })
           .from(documents)
-          .where(cursor === undefined ? owned : and(owned, gt(name, cursor)))
+          .where(and(eq(documents.ownerId, principal.ownerId), gt(name, after)))
           .orderBy(asc(name))
           .limit(limit + 1)
           .all()
         const items = rows.slice(0, limit).map(toEntry)
-        return { items, nextCursor: rows.length > limit ? (items.at(-1)?.name ?? null) : null }
+        return { items, nextCursor: rows.length > limit ? encodeNameCursor(items.at(-1)?.name ?? '') : null }
       },
       {
         permission: 'documents:read',
-        query: t.Object({
-          limit: t.Optional(t.Integer({ minimum: 1, maximum: maximumLimit })),
-          cursor: t.Optional(t.String({ pattern: namePattern.source })),
-        }),
+        query: t.Object(pageQuery),
         response: { 200: t.Object({ items: t.Array(Entry), nextCursor: t.Nullable(t.String()) }) },
         detail: { summary: 'List documents, by name' },
       },
@@ -84,14 +84,14 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
         const { content, etag } = row
         set.headers.etag = `"${etag}"`
         set.headers['cache-control'] = 'private, no-cache'
-        if (matchesTag(request.headers.get('if-none-match') ?? '', etag))
-          return new Response(null, { status: 304 })
+        const isKnown = matchesTag(request.headers.get('if-none-match') ?? '', etag, 'weak')
+        if (isKnown) return new Response(null, { status: 304 })
         return new Response(content, { headers: { 'content-type': 'application/json' } })
       },
       {
         permission: 'documents:read',
         response: { 200: t.Unknown() },
-        detail: { summary: 'Read a document' },
+        detail: { summary: 'Read one' },
       },
     )
     .put(
@@ -139,12 +139,12 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
           if (!mayChange(request.headers, before.etag)) throw refuse('precondition_failed')
           tx.delete(documents).where(at(ownerId, name)).run()
         })
-        return new Response(null, { status: 204 })
+        return status(204, undefined)
       },
       {
         permission: 'documents:write',
         response: { 204: t.Void() },
-        detail: { summary: 'Delete a document' },
+        detail: { summary: 'Delete one' },
       },
     )
 }

@@ -78,23 +78,25 @@ type Answer = { data: unknown; error: { status: unknown; value: unknown } | null
 const fieldErrorsOf = (value: unknown): readonly FieldError[] | undefined =>
   Value.Check(ProblemBody, value) ? value.errors : undefined
 
+/** Whether `login` itself gave this answer: a proxy on the way has a 404 of its own. */
+const isProblem = ({ error }: Answer, code: string): boolean =>
+  Value.Check(ProblemBody, error?.value) && error?.value.code === code
+
 /** The caller's own fault, as this service says it; anything else is the other service's. */
-const refusalOf = ({ status, error }: Answer): Failure => {
-  const value = error?.value
-  if (status === 401) {
-    return new Refusal<ApikeyCode>('token_invalid', { 'www-authenticate': 'Bearer error="invalid_token"' })
+const refusalOf = (answer: Answer): Failure => {
+  const { status, error } = answer
+  const invalidToken = (['token_invalid', 'token_expired'] as const).find(code => isProblem(answer, code))
+  if (status === 401 && invalidToken !== undefined) {
+    return new Refusal<ApikeyCode>(invalidToken, { 'www-authenticate': 'Bearer error="invalid_token"' })
   }
-  if (status === 403) {
+  if (status === 403 && isProblem(answer, 'insufficient_permission')) {
     return new Refusal<ApikeyCode>('insufficient_permission', {
       'www-authenticate': 'Bearer error="insufficient_scope"',
     })
   }
-  if (status === 409 && Value.Check(ProblemBody, value) && value.code === 'last_admin') {
-    return new Failure<ServiceCode>('last_admin')
-  }
-  const errors = fieldErrorsOf(value)
+  if (status === 409 && isProblem(answer, 'last_admin')) return new Failure<ServiceCode>('last_admin')
+  const errors = fieldErrorsOf(error?.value)
   if (status === 422 && errors !== undefined) return new Failure<ApikeyCode>('invalid_request', { errors })
-  if (status === 503) return unreachable(new Error('login answered 503'))
   return badAnswer(new Error(`login answered ${status}`))
 }
 
@@ -133,7 +135,8 @@ export const createLoginGateway = ({
     const fetcher = Object.assign(
       async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
         try {
-          return await bounded(await fetch(input, { ...init, redirect: 'error', signal }))
+          // A redirect is not followed: it is an answer, and a bad one.
+          return await bounded(await fetch(input, { ...init, redirect: 'manual', signal }))
         } catch (error) {
           thrown = error
           throw error
@@ -141,8 +144,17 @@ export const createLoginGateway = ({
       },
       { preconnect: fetch.preconnect },
     )
-    const answer = await call(createLoginClient(url, { fetcher, headers: { authorization } }))
-    if (thrown === null) return answer
+    const answer = await call(createLoginClient(url, { fetcher, headers: { authorization } })).catch(
+      // What it does not hide: a body that is not what its media type says.
+      (error: unknown) => {
+        throw badAnswer(error)
+      },
+    )
+    if (thrown === null) {
+      if (answer.status === 503) throw unreachable(new Error('login answered 503'))
+      if (answer.status >= 500) throw badAnswer(new Error(`login answered ${answer.status}`))
+      return answer
+    }
     if (thrown instanceof Failure) throw thrown
     if (signal.aborted) throw new Failure<ServiceCode>('login_timeout', { cause: thrown })
     throw unreachable(thrown)
@@ -162,10 +174,12 @@ export const createLoginGateway = ({
         failures = 0
         return answer
       } catch (error) {
-        failures += 1
-        if (failures >= breakAfter) closedUntil = clock() + breakMilliseconds
         const isWorthIt = error instanceof Failure && error.code === 'login_unreachable'
-        if (!repeatable || !isWorthIt || tries === maxTries || signal.aborted) throw error
+        if (!repeatable || !isWorthIt || tries === maxTries || signal.aborted) {
+          failures += 1
+          if (failures >= breakAfter) closedUntil = clock() + breakMilliseconds
+          throw error
+        }
         await Bun.sleep(50 * tries * (0.5 + Math.random()))
       }
     }
@@ -178,7 +192,7 @@ export const createLoginGateway = ({
       // Eden puts ids into the path as they are: anything but an id could name another route.
       if (!isUserId.test(id)) return null
       const answer = await ask(client => client.users({ id }).get(), authorization, { repeatable: true })
-      if (answer.status === 404) return null
+      if (answer.status === 404 && isProblem(answer, 'user_not_found')) return null
       const profile = expectProfile(answer)
       if (profile.id !== id) throw badAnswer(new Error('the answer is about another user'))
       return profile

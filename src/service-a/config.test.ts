@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'bun:test'
+import { ConfigError, type Env } from '../lib/config.ts'
+import { readServiceConfig } from './config.ts'
+
+const faultsOf = (env: Env): readonly string[] | null => {
+  try {
+    readServiceConfig(env)
+    return null
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
+const names = (env: Env) => faultsOf(env)?.map(fault => fault.split(' ')[0])
+
+describe('the settings of service-a', () => {
+  test('are complete and safe when nobody sets any', () => {
+    expect(readServiceConfig({})).toEqual({
+      HOST: '127.0.0.1',
+      PORT: 3_001,
+      DATABASE_PATH: './data/service-a.sqlite',
+      LOG_LEVEL: 'info',
+      DRAIN_SECONDS: 30,
+      OPENAPI: true,
+      LOGIN_URL: 'http://127.0.0.1:3000',
+      ISSUER: 'http://127.0.0.1:3000',
+      AUDIENCE: 'service-a',
+      API_KEY_PREFIX: 'lk',
+      ALLOW_INSECURE_LOGIN: false,
+    })
+  })
+
+  test('CFG-01: are told wrong all at once, with no value quoted', () => {
+    const wrong = {
+      PORT: 'wrong-value',
+      LOGIN_URL: 'wrong-value/',
+      ISSUER: 'wrong-value',
+      API_KEY_PREFIX: 'wrong-value',
+      ALLOW_INSECURE_LOGIN: 'wrong-value',
+      JWT_SECRET: 'wrong-value',
+    }
+    expect(new Set(names(wrong))).toEqual(new Set(Object.keys(wrong)))
+    expect(faultsOf(wrong)?.join()).not.toContain('wrong-value')
+  })
+
+  test('the issuer is where login is, unless it is called otherwise', () => {
+    const LOGIN_URL = 'https://login.example'
+    expect(readServiceConfig({ LOGIN_URL }).ISSUER).toBe(LOGIN_URL)
+    expect(readServiceConfig({ LOGIN_URL, ISSUER: 'https://id.example' }).ISSUER).toBe('https://id.example')
+  })
+
+  test.each(['lk', 'lk_test', 'a', 'a23456789_123456'])('KEY-03: %s can begin a key', API_KEY_PREFIX => {
+    expect(readServiceConfig({ API_KEY_PREFIX }).API_KEY_PREFIX).toBe(API_KEY_PREFIX)
+  })
+
+  test.each(['Lk', '1k', '_lk', 'lk-test', 'lk ', 'l'.repeat(17), 'lk.', 'lké', 'lk\n'])(
+    'KEY-03: %j can not begin a key',
+    API_KEY_PREFIX => expect(names({ API_KEY_PREFIX })).toEqual(['API_KEY_PREFIX']),
+  )
+})
+
+describe('CFG-03: where login is', () => {
+  test.each([
+    'https://login.example',
+    'https://login.example:8443/base',
+    'http://127.0.0.1:3000',
+    'http://localhost:3000',
+    'http://[::1]:3000',
+  ])('%s will do', LOGIN_URL => expect(readServiceConfig({ LOGIN_URL }).LOGIN_URL).toBe(LOGIN_URL))
+
+  test.each([
+    'http://login.example',
+    'http://10.0.0.1:3000',
+    'http://127.0.0.1.example',
+    'http://localhost.example',
+    'http://0.0.0.0:3000',
+  ])('%s stops the start, unless somebody says that the network is theirs', LOGIN_URL => {
+    expect(names({ LOGIN_URL })).toEqual(['LOGIN_URL'])
+    expect(faultsOf({ LOGIN_URL, ALLOW_INSECURE_LOGIN: 'false' })?.[0]).toContain('ALLOW_INSECURE_LOGIN=true')
+    expect(faultsOf({ LOGIN_URL, ALLOW_INSECURE_LOGIN: 'true' })).toBeNull()
+  })
+
+  test.each(['http://login:99999', 'https://login.example:port', 'https://[::1', 'https://%'])(
+    '%s looks like an address and is none: a fault by name, and no crash',
+    LOGIN_URL => expect(names({ LOGIN_URL })).toEqual(['LOGIN_URL']),
+  )
+})

@@ -1,0 +1,65 @@
+import { member, parseJson } from './json.ts'
+import { freePort } from './ports.ts'
+import type { Ending, Program } from './program.ts'
+import type { Stage } from './stage.ts'
+
+export type Settings = Readonly<Record<string, string>>
+
+/** A running service, on one port and one folder however often it is started. */
+export type Role = {
+  readonly port: number
+  readonly url: string
+  readonly folder: string
+  /** The process that runs now, or ran last. */
+  program(): Program
+  /** Starts it again, with other settings where some are given, and waits until it listens. */
+  restart(settings?: Settings): Promise<void>
+  /** SIGTERM, and how it ended. */
+  stop(): Promise<Ending>
+  /** SIGKILL: nothing is flushed, nothing is said. */
+  kill(): Promise<void>
+}
+
+export type RoleOptions = {
+  readonly role: 'login' | 'service-a'
+  readonly settings?: Settings
+  readonly port?: number
+  readonly folder?: string
+}
+
+/** Whether a line of a log says that the service listens. */
+export const isListening = (line: string): boolean => member(parseJson(line), 'msg') === 'listening'
+
+/** Starts a role in a folder of its own, with everything logged, and waits until it listens. */
+export const startRole = async (
+  stage: Stage,
+  { role, settings: given = {}, port: givenPort, folder = stage.makeFolder(role) }: RoleOptions,
+): Promise<Role> => {
+  const port = givenPort ?? (await freePort())
+  let settings = given
+  let program: Program
+  const start = (): Program =>
+    stage.run({ folder, env: { ROLE: role, PORT: String(port), LOG_LEVEL: 'debug', ...settings } })
+
+  program = start()
+  await program.waitForLine(isListening)
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    folder,
+    program: () => program,
+    restart: async (others = settings) => {
+      settings = others
+      program = start()
+      await program.waitForLine(isListening)
+    },
+    stop: () => {
+      program.signal('SIGTERM')
+      return program.ended
+    },
+    kill: async () => {
+      program.signal('SIGKILL')
+      await program.ended
+    },
+  }
+}
