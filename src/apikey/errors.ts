@@ -1,17 +1,12 @@
-import { commonProblems, type ProblemTable } from '../lib/problem.ts'
+import { commonProblems, credentialProblems, type ProblemTable } from '../lib/problem.ts'
 
 /** Why a credential is refused, in the words of the status table. */
-export const credentialProblems = {
-  credential_missing: { status: 400, title: 'The request carries no credential' },
-  credential_unsupported: { status: 400, title: 'The authentication scheme is not supported' },
-  credential_ambiguous: { status: 400, title: 'The request carries more than one credential' },
-  token_invalid: { status: 401, title: 'The access token is not valid' },
-  token_expired: { status: 401, title: 'The access token has expired' },
+const callerProblems = {
+  ...credentialProblems,
   api_key_invalid: { status: 403, title: 'The API key is not valid' },
   api_key_revoked: { status: 403, title: 'The API key has been revoked' },
   api_key_disabled: { status: 403, title: 'The API key is disabled' },
   api_key_expired: { status: 403, title: 'The API key has expired' },
-  insufficient_permission: { status: 403, title: 'The credential lacks the permission' },
   jwt_required: { status: 403, title: 'An API key will not do here, an access token is needed' },
 } as const satisfies ProblemTable<string>
 
@@ -26,8 +21,8 @@ export const keyProblems = {
   owner_unknown: { status: 422, title: 'There is no such owner' },
 } as const satisfies ProblemTable<string>
 
-export const apikeyProblems = { ...commonProblems, ...credentialProblems, ...keyProblems }
+export const apikeyProblems = { ...commonProblems, ...callerProblems, ...keyProblems }
 
-export type CredentialCode = keyof typeof credentialProblems
+export type CredentialCode = keyof typeof callerProblems
 export type KeyCode = keyof typeof keyProblems
 export type ApikeyCode = keyof typeof apikeyProblems

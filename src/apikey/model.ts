@@ -1,7 +1,8 @@
+import { Type } from '@sinclair/typebox'
 import { t } from 'elysia'
 import { type Clock, isoTime, isoTimeOrNull } from '../lib/clock.ts'
-import { maximumLimit } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import { pageQuery } from '../lib/page-query.ts'
 import { permissionPattern } from '../lib/permission.ts'
 import { printablePattern } from '../lib/text.ts'
 import type { KeyRecord } from './store.ts'
@@ -15,6 +16,9 @@ const KeyName = t.String({
 const Permission = t.String({ pattern: permissionPattern, description: 'resource:action, * for any' })
 const Permissions = t.Array(Permission, { maxItems: 100, uniqueItems: true })
 const Time = t.String({ format: 'date-time', description: 'ISO 8601' })
+/** RFC 3339 section 5.6. Elysia's `date-time` alone also takes other forms, some without a zone. */
+const timePattern = '^\\d{4}-\\d{2}-\\d{2}[Tt]\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?([Zz]|[+-]\\d{2}:\\d{2})$'
+const GivenTime = t.String({ format: 'date-time', pattern: timePattern, description: 'ISO 8601 with a zone' })
 
 export const ApiKey = t.Object({
   id: t.String({ description: 'key_ and the 16 characters after the prefix of the key' }),
@@ -46,7 +50,7 @@ export const CreateKeyBody = t.Object(
   {
     name: KeyName,
     permissions: t.Optional(Permissions),
-    expiresAt: t.Optional(t.Nullable(Time)),
+    expiresAt: t.Optional(t.Nullable(GivenTime)),
     ownerId: t.Optional(
       t.String({ minLength: 1, maxLength: 128, description: 'For admins; else the caller' }),
     ),
@@ -59,7 +63,7 @@ export const ChangeKeyBody = t.Object(
     name: t.Optional(KeyName),
     permissions: t.Optional(Permissions),
     enabled: t.Optional(t.Boolean()),
-    expiresAt: t.Optional(t.Nullable(Time)),
+    expiresAt: t.Optional(t.Nullable(GivenTime)),
   },
   strict,
 )
@@ -71,7 +75,7 @@ export const RotateKeyBody = t.Optional(
   t.Object(
     {
       graceSeconds: t.Optional(
-        t.Integer({
+        Type.Integer({
           minimum: 0,
           maximum: maxGraceSeconds,
           description: `How long the old key lives on; ${defaultGraceSeconds} when absent, 0 for not at all`,
@@ -83,8 +87,7 @@ export const RotateKeyBody = t.Optional(
 )
 
 export const ListQuery = t.Object({
-  limit: t.Optional(t.Integer({ minimum: 1, maximum: maximumLimit })),
-  cursor: t.Optional(t.String({ maxLength: 256 })),
+  ...pageQuery,
   owner: t.Optional(
     t.String({ minLength: 1, maxLength: 128, description: 'For admins: keys of this owner' }),
   ),
@@ -107,6 +110,16 @@ export const toApiKey = (key: KeyRecord): ApiKey => ({
   rotatedTo: key.rotatedTo,
 })
 
+/** The last time that ISO 8601 writes with a year of four digits. */
+const endOfTime = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
+/** Whether a time names a day of the calendar: `Date.parse` takes February 30 for March 2. */
+const isOnCalendar = (time: string): boolean => {
+  const day = time.slice(0, 10)
+  const midnight = Date.parse(`${day}T00:00:00Z`)
+  return !Number.isNaN(midnight) && isoTime(midnight).startsWith(day)
+}
+
 /**
  * A time of expiry from a body, in milliseconds.
  *
@@ -115,7 +128,7 @@ export const toApiKey = (key: KeyRecord): ApiKey => ({
 export const toExpiry = (time: string | null, clock: Clock): number | null => {
   if (time === null) return null
   const milliseconds = Date.parse(time)
-  if (!(milliseconds > clock())) {
+  if (!(milliseconds > clock() && milliseconds <= endOfTime && isOnCalendar(time))) {
     throw new Failure('expiry_invalid', { errors: [{ field: 'expiresAt', rule: 'must lie in the future' }] })
   }
   return milliseconds

@@ -2,13 +2,14 @@ import type { Database } from 'bun:sqlite'
 import { migrations } from '../../db/apikey/index.ts'
 import { defaultBodyLimits } from '../lib/body.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
+import { Failure } from '../lib/failure.ts'
 import { createGuard } from '../lib/guard.ts'
 import { createRemoteKeys } from '../lib/jwt/jwks.ts'
 import { createSecretSource, createVerifier, type KeySource } from '../lib/jwt/verifier.ts'
 import { migrate } from '../lib/migrate.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
-import { openDatabase, settle } from '../lib/sqlite.ts'
+import { isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
 import { createAuthenticate, type Principal } from './authenticate.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 import { createKeys, type Keys, lowestCost, type SecretHashCost } from './keys.ts'
@@ -107,6 +108,14 @@ const challenge = (code: CredentialCode, jwtOnly: boolean): Record<string, strin
   return status === 401 ? { 'www-authenticate': 'Bearer error="invalid_token"' } : {}
 }
 
+/** Gives any error a code: an app without `problems()` would answer with the words of the database. */
+const asFailure = (error: unknown): never => {
+  if (error instanceof Failure) throw error
+  throw isDatabaseUnavailable(error)
+    ? new Failure('unavailable', { retryAfterSeconds: 1, cause: error })
+    : new Failure('internal_error', { cause: error })
+}
+
 let installed = 0
 
 /**
@@ -153,14 +162,20 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     body: { ...defaultBodyLimits, maxBytes: options.maxBodyBytes ?? defaultBodyLimits.maxBytes },
     otherBodies: options.otherBodies ?? true,
     authenticate: async ({ headers }, { jwtOnly }) => {
-      const judged = await authenticate(headers, { jwtOnly })
+      const judged = await authenticate(headers, { jwtOnly }).catch(asFailure)
       return judged.ok
         ? judged
         : { ok: false, refusal: new Refusal(judged.code, challenge(judged.code, jwtOnly)) }
     },
   })
-    .onStart(() => {
-      open()
+    .onStart(app => {
+      try {
+        open()
+      } catch (error) {
+        // The server listens already: Elysia starts it before it tells.
+        app.server?.stop(true)
+        throw error
+      }
     })
     .onStop(() => {
       if (typeof options.database === 'string') opened?.database.close()

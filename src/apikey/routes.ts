@@ -1,7 +1,10 @@
+import { TypeGuard } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { Elysia, status, type TSchema, t } from 'elysia'
-import { decodeCursor, defaultLimit, encodeCursor } from '../lib/cursor.ts'
+import { defaultBodyLimits, RefusedBody, readJson } from '../lib/body.ts'
+import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import { limitOf } from '../lib/page-query.ts'
 import { allows, permissionsOf } from '../lib/permission.ts'
 import { fieldErrors, Refusal } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
@@ -37,11 +40,18 @@ export type ApikeyRoutesOptions = {
 /** Held by who may manage the keys of others; `api-keys:*` in a role includes it. */
 export const manageKeys = 'api-keys:manage'
 
-/** Refuses what a schema does not name, in any app: an app may have fields stripped before they are looked at. */
+/**
+ * Takes JSON only and refuses what a schema does not name, in any app: an app may have forms read as bodies, and
+ * fields stripped before they are looked at. On a route it stands after `permission`, whose hooks go first.
+ */
 const strictBody = () =>
   new Elysia({ name: 'latchkey/strict-body' }).macro({
     strict: (schema: TSchema) => ({
+      // JSON has been read by the guard; anything else gets here.
+      parse: async ({ request }) => readJson(request, defaultBodyLimits),
       transform: ({ body }) => {
+        if (body instanceof RefusedBody) throw body.failure
+        if (body === undefined && TypeGuard.IsOptional(schema)) return
         if (Value.Check(schema, body)) return
         const errors = fieldErrors(Value.Errors(schema, body)).map(({ field, rule }) => ({
           field: field === '' ? 'body' : field,
@@ -89,7 +99,7 @@ export const apikeyRoutes = <Permission extends string>(
     .use(auth)
     .use(strictBody())
     .post(
-      '/',
+      '',
       async ({ principal, body, request, server, set }) => {
         const ownerId = body.ownerId ?? principal.ownerId
         const expiresAt = toExpiry(body.expiresAt ?? null, clock)
@@ -113,14 +123,14 @@ export const apikeyRoutes = <Permission extends string>(
       },
     )
     .get(
-      '/',
+      '',
       async ({ principal, query }) => {
         const scope = scopeOf(principal)
-        const { owner, cursor, limit = defaultLimit } = query
+        const { owner, cursor } = query
         if (owner !== undefined && owner !== principal.ownerId && scope !== 'all') throw forbidden()
         const { items, next } = await store().list({
           scope: { ownerId: owner ?? principal.ownerId },
-          limit,
+          limit: limitOf(query),
           after: cursor === undefined ? null : decodeCursor(cursor),
         })
         return { items: items.map(toApiKey), nextCursor: next === null ? null : encodeCursor(next) }
@@ -172,7 +182,7 @@ export const apikeyRoutes = <Permission extends string>(
           scopeOf(principal),
           auditContextOf(request, server, principal.ownerId),
         )
-        return new Response(null, { status: 204 })
+        return status(204, undefined)
       },
       {
         permission: 'any',

@@ -85,6 +85,26 @@ describe('a guarded route that names no permission', () => {
     expect(startError(app())).toContain('GET /quiet')
   })
 
+  test('AUT-09: is not opened by a macro of the app that takes the name of a hook', async () => {
+    const { guard } = createTestGuard()
+    const { calls, handler } = createHandler()
+    const app = new Elysia()
+      .use(guard)
+      .macro({ transform: (_: unknown) => ({}) })
+      .get('/taken', handler, { permission: 'notes:read' })
+      .post('/taken', handler, { permission: 'notes:read' })
+    for (const method of ['GET', 'POST']) {
+      for (const headers of [{}, { 'x-caller': 'bad' }, anyone]) {
+        const answer = await ask(app, method, '/taken', {
+          headers,
+          ...(method === 'POST' ? { body: {} } : {}),
+        })
+        expect(answer.status).toBeGreaterThanOrEqual(400)
+      }
+    }
+    expect(calls).toEqual([])
+  })
+
   test('AUT-09: is not opened by coming late, in a module that is loaded after the start', async () => {
     const { guard } = createTestGuard()
     const { calls, handler } = createHandler()

@@ -134,26 +134,40 @@ ALTER TABLE new_people RENAME TO people;`,
 })
 
 describe('processes that start at once', () => {
+  let folder: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'migrate-'))
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  /** What processes said that were started together; each says nothing unless it failed. */
+  const start = (path: string, processes: number, migrations: number): Promise<string[]> => {
+    const script = join(import.meta.dir, 'migrate.worker.ts')
+    const started = Array.from({ length: processes }, () =>
+      Bun.spawn([process.execPath, script, path, String(migrations)], { stdout: 'ignore', stderr: 'pipe' }),
+    )
+    return Promise.all(started.map(({ stderr }) => new Response(stderr).text()))
+  }
+
+  const countsIn = (path: string): unknown[] => {
+    const file = new Database(path)
+    const counts = ['rows', 'started', 'migrations_race'].map(
+      table => file.query(`SELECT count(*) FROM ${table}`).values().flat()[0],
+    )
+    file.close()
+    return counts
+  }
+
   test('OPS-06: on one new file all of them come up, and every migration has run once', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'migrate-'))
     const path = join(folder, 'new', 'data.sqlite')
-    try {
-      const script = join(import.meta.dir, 'migrate.worker.ts')
-      const processes = [1, 2, 3].map(() =>
-        Bun.spawn([process.execPath, script, path], { stdout: 'pipe', stderr: 'pipe' }),
-      )
-      const said = await Promise.all(processes.map(({ stderr }) => new Response(stderr).text()))
-      expect(said).toEqual(['', '', ''])
-      const file = new Database(path)
-      const count = (table: string): unknown => file.query(`SELECT count(*) FROM ${table}`).values().flat()[0]
-      expect({ rows: count('rows'), started: count('started'), applied: count('migrations_race') }).toEqual({
-        rows: 100_000,
-        started: 3,
-        applied: 3,
-      })
-      file.close()
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+    expect(await start(path, 3, 3)).toEqual(['', '', ''])
+    expect(countsIn(path)).toEqual([100_000, 3, 3])
+  })
+
+  test('OPS-06: on one old file all of them come up, and every new migration has run once', async () => {
+    const path = join(folder, 'data.sqlite')
+    expect(await start(path, 1, 2)).toEqual([''])
+    expect(await start(path, 3, 3)).toEqual(['', '', ''])
+    expect(countsIn(path)).toEqual([100_000, 4, 3])
   })
 })

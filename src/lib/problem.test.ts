@@ -258,6 +258,10 @@ describe('what was sent', () => {
   const marker = fc.stringMatching(/^[0-9a-f]{12}$/).map(digits => `mark-${digits}-Z`)
   const invalid = (text: string): object[] => [
     { text },
+    { text: [text] },
+    { text: { a: text } },
+    { email: [text] },
+    { list: [[text]] },
     { literal: text },
     { either: text },
     { email: text },
