@@ -1,0 +1,33 @@
+/* The doors that stand open on purpose. Every other route refuses, and closed-routes.test.ts sees to it. */
+
+/** Every route that anybody may call; whoever opens another has to write it here. */
+export const open: Readonly<Record<string, readonly string[]>> = {
+  login: [
+    'GET /openapi.json',
+    'GET /livez',
+    'GET /readyz',
+    'GET /.well-known/jwks.json',
+    'POST /auth/login',
+    'POST /auth/refresh',
+    'POST /auth/logout',
+    'POST /auth/setup',
+  ],
+  'service-a': ['GET /openapi.json', 'GET /livez', 'GET /readyz'],
+  'a host': ['GET /livez'],
+}
+
+const keyRoutes = [
+  'POST /api-keys',
+  'GET /api-keys',
+  'GET /api-keys/:id',
+  'PATCH /api-keys/:id',
+  'DELETE /api-keys/:id',
+  'POST /api-keys/:id/rotate',
+]
+
+/** Every route for which it is enough to be somebody; whoever adds one has to write it here. */
+export const forAnyCaller: Readonly<Record<string, readonly string[]>> = {
+  login: ['GET /users/me', 'PATCH /users/me', 'DELETE /users/me'],
+  'service-a': [...keyRoutes, 'GET /whoami', 'GET /account', 'PATCH /account', 'DELETE /account'],
+  'a host': [...keyRoutes, 'ALL /anything', 'GET /more/things'],
+}

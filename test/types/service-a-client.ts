@@ -1,0 +1,184 @@
+/* Written by `bun scripts/generate-type-tests.ts`: every route by every status. Compiled, never run. */
+import type { ApikeyCode } from '../../src/apikey/errors.ts'
+import type { Problem } from '../../src/lib/problem.ts'
+import type { createServiceAClient } from '../../src/service-a/client.ts'
+import type { ServiceCode } from '../../src/service-a/errors.ts'
+import type { AnyQuery, AnyString, None, WrongBody, WrongData, WrongErrors } from './equal.ts'
+
+type Client = ReturnType<typeof createServiceAClient>
+type Status = 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504
+
+type GetLivez = {
+  status: 'ok'
+}
+
+type PostApiKeys = {
+  id: string
+  name: string
+  ownerId: string
+  createdBy: string
+  permissions: string[]
+  enabled: boolean
+  expiresAt: string | null
+  start: string
+  last4: string
+  createdAt: string
+  updatedAt: string
+  rotatedFrom: string | null
+  rotatedTo: string | null
+  key: string
+}
+
+type PostApiKeysBody = {
+  name: string
+  permissions?: string[]
+  expiresAt?: string | null
+  ownerId?: string
+}
+
+type GetApiKeys = {
+  items: {
+    id: string
+    name: string
+    ownerId: string
+    createdBy: string
+    permissions: string[]
+    enabled: boolean
+    expiresAt: string | null
+    start: string
+    last4: string
+    createdAt: string
+    updatedAt: string
+    rotatedFrom: string | null
+    rotatedTo: string | null
+  }[]
+  nextCursor: string | null
+}
+
+type GetApiKeysId = {
+  id: string
+  name: string
+  ownerId: string
+  createdBy: string
+  permissions: string[]
+  enabled: boolean
+  expiresAt: string | null
+  start: string
+  last4: string
+  createdAt: string
+  updatedAt: string
+  rotatedFrom: string | null
+  rotatedTo: string | null
+}
+
+type PatchApiKeysIdBody = {
+  name?: string
+  permissions?: string[]
+  enabled?: boolean
+  expiresAt?: string | null
+}
+
+type PostApiKeysIdRotateBody = {
+  graceSeconds?: number
+}
+
+type GetWhoami = {
+  kind: 'user' | 'service' | 'key'
+  ownerId: string
+  permissions: string[]
+  roles: string[]
+  userId?: string
+  clientId?: string
+  keyId?: string
+  sessionId?: string
+}
+
+type GetAccount = {
+  id: string
+  email: string
+  displayName: string | null
+  roles: string[]
+  status: 'active' | 'disabled'
+}
+
+type PatchAccountBody = {
+  displayName?: string | null
+}
+
+type GetDocuments = {
+  items: {
+    name: string
+    etag: string
+    createdAt: string
+    updatedAt: string
+  }[]
+  nextCursor: string | null
+}
+
+type PutDocumentsName = {
+  name: string
+  etag: string
+  createdAt: string
+  updatedAt: string
+}
+
+export type Checks = [
+  // GET /livez
+  None<WrongData<Client['livez']['get'], GetLivez>>,
+  // GET /readyz
+  None<WrongData<Client['readyz']['get'], GetLivez>>,
+  // POST /api-keys
+  None<WrongData<Client['api-keys']['post'], PostApiKeys>>,
+  None<WrongBody<Client['api-keys']['post'], PostApiKeysBody>>,
+  None<WrongErrors<Client['api-keys']['post'], Status, Problem<ApikeyCode>>>,
+  // GET /api-keys
+  None<WrongData<Client['api-keys']['get'], GetApiKeys>>,
+  None<AnyQuery<Client['api-keys']['get']>>,
+  None<WrongErrors<Client['api-keys']['get'], Status, Problem<ApikeyCode>>>,
+  // GET /api-keys/:id
+  None<WrongData<ReturnType<Client['api-keys']>['get'], GetApiKeysId>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['get'], Status, Problem<ApikeyCode>>>,
+  // PATCH /api-keys/:id
+  None<WrongData<ReturnType<Client['api-keys']>['patch'], GetApiKeysId>>,
+  None<WrongBody<ReturnType<Client['api-keys']>['patch'], PatchApiKeysIdBody | undefined>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['patch'], Status, Problem<ApikeyCode>>>,
+  // DELETE /api-keys/:id
+  None<WrongData<ReturnType<Client['api-keys']>['delete'], void>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['delete'], Status, Problem<ApikeyCode>>>,
+  // POST /api-keys/:id/rotate
+  None<WrongData<ReturnType<Client['api-keys']>['rotate']['post'], PostApiKeys>>,
+  None<
+    WrongBody<ReturnType<Client['api-keys']>['rotate']['post'], PostApiKeysIdRotateBody | null | undefined>
+  >,
+  None<WrongErrors<ReturnType<Client['api-keys']>['rotate']['post'], Status, Problem<ApikeyCode>>>,
+  // GET /whoami
+  None<WrongData<Client['whoami']['get'], GetWhoami>>,
+  None<WrongErrors<Client['whoami']['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // GET /account
+  None<WrongData<Client['account']['get'], GetAccount>>,
+  None<WrongErrors<Client['account']['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // PATCH /account
+  None<WrongData<Client['account']['patch'], GetAccount>>,
+  None<WrongBody<Client['account']['patch'], PatchAccountBody | undefined>>,
+  None<WrongErrors<Client['account']['patch'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // DELETE /account
+  None<WrongData<Client['account']['delete'], void>>,
+  None<WrongErrors<Client['account']['delete'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // GET /documents
+  None<WrongData<Client['documents']['get'], GetDocuments>>,
+  None<AnyQuery<Client['documents']['get']>>,
+  None<WrongErrors<Client['documents']['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // GET /documents/:name
+  None<WrongData<ReturnType<Client['documents']>['get'], unknown>>,
+  None<WrongErrors<ReturnType<Client['documents']>['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // PUT /documents/:name
+  None<WrongData<ReturnType<Client['documents']>['put'], PutDocumentsName>>,
+  None<WrongBody<ReturnType<Client['documents']>['put'], NonNullable<unknown> | undefined>>,
+  None<WrongErrors<ReturnType<Client['documents']>['put'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  // DELETE /documents/:name
+  None<WrongData<ReturnType<Client['documents']>['delete'], void>>,
+  None<WrongErrors<ReturnType<Client['documents']>['delete'], Status, Problem<ApikeyCode | ServiceCode>>>,
+]
+
+// A union of literals, or the checks of errors say little.
+export type Codes = [None<AnyString<ApikeyCode>>, None<AnyString<ApikeyCode | ServiceCode>>]
