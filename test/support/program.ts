@@ -82,7 +82,8 @@ export const startProgram = ({ args = [], env = {}, folder }: ProgramOptions): P
   const ended = Promise.all([child.exited, readLines(), readErrors()]).then(() => {
     isOver = true
     tell()
-    return { code: child.signalCode === null ? child.exitCode : null, signal: child.signalCode }
+    const { exitCode, signalCode } = child
+    return signalCode === null ? { code: exitCode, signal: null } : { code: null, signal: String(signalCode) }
   })
 
   return {

@@ -48,27 +48,32 @@ export const startSite = async ({
   writeFileSync(secretFile, `${secret}\n`, { mode: 0o600 })
   const isShared = mode === 'HS256'
   const port = await freePort()
-  const [login, service] = await Promise.all([
-    startRole(stage, {
-      role: 'login',
-      port,
-      settings: {
-        ADMIN_EMAIL: admin.email,
-        ADMIN_PASSWORD: admin.password,
-        ...(isShared ? { JWT_SECRET: secret } : {}),
-        ...loginSettings,
-      },
-    }),
-    startRole(stage, {
-      role: 'service-a',
-      settings: {
-        LOGIN_URL: `http://127.0.0.1:${port}`,
-        ...(isShared ? { JWT_SECRET_FILE: secretFile } : {}),
-        ...serviceSettings,
-      },
-    }),
-  ])
-  return { stage, login, service, admin }
+  try {
+    const [login, service] = await Promise.all([
+      startRole(stage, {
+        role: 'login',
+        port,
+        settings: {
+          ADMIN_EMAIL: admin.email,
+          ADMIN_PASSWORD: admin.password,
+          ...(isShared ? { JWT_SECRET: secret } : {}),
+          ...loginSettings,
+        },
+      }),
+      startRole(stage, {
+        role: 'service-a',
+        settings: {
+          LOGIN_URL: `http://127.0.0.1:${port}`,
+          ...(isShared ? { JWT_SECRET_FILE: secretFile } : {}),
+          ...serviceSettings,
+        },
+      }),
+    ])
+    return { stage, login, service, admin }
+  } catch (error) {
+    await stage.end()
+    throw error
+  }
 }
 
 /** The tokens in an answer of `login`. @throws Error when there are none. */
