@@ -14,7 +14,12 @@ export type ApiDescription = {
   readonly codes: readonly string[]
 }
 
-type Operation = { 'x-permission'?: string; 'x-credential'?: string; responses?: Record<string, unknown> }
+type Operation = {
+  'x-permission'?: string
+  'x-credential'?: string
+  requestBody?: { content: Record<string, { schema?: unknown }>; required?: boolean }
+  responses?: Record<string, unknown>
+}
 type Paths = Record<string, Record<string, Operation>>
 
 const accessToken = { accessToken: [] }
@@ -25,11 +30,22 @@ const securityOf = (operation: Operation, apiKeys: boolean): object[] => {
   return apiKeys && operation['x-credential'] !== 'jwt' ? [accessToken, apiKey] : [accessToken]
 }
 
-/** Problems are alike for every status, so they are said once. */
+/** Problems are alike for every status, so they are said once. 204 has no content to describe. */
 const withProblem = (responses: Record<string, unknown> = {}): Record<string, unknown> => ({
-  ...Object.fromEntries(Object.entries(responses).filter(([status]) => Number(status) < 400)),
+  ...Object.fromEntries(
+    Object.entries(responses)
+      .filter(([status]) => Number(status) < 400)
+      .map(([status, response]) => [status, status === '204' ? { description: 'Done' } : response]),
+  ),
   default: { $ref: '#/components/responses/Problem' },
 })
+
+/** JSON is the one type of body that is taken, whatever else the framework could parse. */
+const withJsonBody = ({ requestBody }: Operation): Pick<Operation, 'requestBody'> => {
+  if (requestBody === undefined) return {}
+  const [schema] = Object.values(requestBody.content)
+  return { requestBody: { ...requestBody, content: { 'application/json': schema ?? { schema: {} } } } }
+}
 
 /** OpenAPI 3.1, made from the routes themselves. */
 const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) => {
@@ -46,6 +62,7 @@ const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) =
             method,
             {
               ...operation,
+              ...withJsonBody(operation),
               security: securityOf(operation, apiKeys),
               responses: withProblem(operation.responses),
             },
