@@ -5,7 +5,7 @@ import type { TokenVerifier } from '../lib/jwt/verifier.ts'
 import { permissionsOf, type RolePermissions } from '../lib/permission.ts'
 import type { CredentialCode } from './errors.ts'
 import { lowestCost, type SecretHashCost } from './keys.ts'
-import type { KeyRecord, KeyStore } from './store.ts'
+import { isExpired, type KeyRecord, type KeyStore } from './store.ts'
 import { generateKey, looksLikeKey, parseKey, publicId } from './token.ts'
 
 /** Whoever is behind a credential that was found good. */
@@ -91,7 +91,7 @@ export const createAuthenticate = ({
     const { key } = found
     if (key.revokedAt !== null) return refuse('api_key_revoked')
     if (!key.enabled) return refuse('api_key_disabled')
-    if (key.expiresAt !== null && key.expiresAt <= clock()) return refuse('api_key_expired')
+    if (isExpired(key, clock())) return refuse('api_key_expired')
     return { ok: true, principal: ofKey(key) }
   }
 

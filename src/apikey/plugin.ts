@@ -9,7 +9,7 @@ import { createSecretSource, createVerifier, type KeySource } from '../lib/jwt/v
 import { migrate } from '../lib/migrate.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
-import { isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
+import { closeDatabase, isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
 import { createAuthenticate, type Principal } from './authenticate.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 import { createKeys, type Keys, lowestCost, type SecretHashCost } from './keys.ts'
@@ -178,7 +178,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
       }
     })
     .onStop(() => {
-      if (typeof options.database === 'string') opened?.database.close()
+      if (typeof options.database === 'string' && opened !== null) closeDatabase(opened.database)
       opened = null
     })
 

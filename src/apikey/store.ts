@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, asc, count, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -51,16 +51,20 @@ export type KeyScope = { readonly ownerId: string } | 'all'
  * A key that is outside the scope, revoked, or was never there is all the same: Failure `api_key_not_found`.
  */
 export type KeyStore = {
-  /** @throws Failure `api_key_limit_reached` when the owner has `limit` keys that are not revoked. */
+  /** @throws Failure `api_key_limit_reached` when the owner has `limit` keys that are neither dead nor replaced. */
   insert(key: NewKey, limit: number, context: AuditContext): Promise<KeyRecord>
   /** A key with its hash, revoked or not, for who presents it. */
   findCredential(id: string): Promise<{ key: KeyRecord; secretHash: string } | null>
   find(id: string, scope: KeyScope): Promise<KeyRecord>
   list(query: { scope: KeyScope; limit: number; after: Position | null }): Promise<Page<KeyRecord>>
-  /** @throws Failure `api_key_rotated` for a key that has been replaced: what is left of its life is settled. */
+  /**
+   * @throws Failure `api_key_rotated` for a key that has been replaced: what is left of its life is settled;
+   * `api_key_inactive` for another expiry of one that has expired: it would come back to life.
+   */
   update(id: string, scope: KeyScope, changes: KeyChanges, context: AuditContext): Promise<KeyRecord>
   /**
-   * Puts a new key in the place of another, which lives on until `graceUntil` at most.
+   * Puts a new key in the place of another, which lives on until `graceUntil` at most. What that one replaced, if it
+   * still lives, ends now: of one key and its successors never more than two are good.
    *
    * @throws Failure `api_key_rotated` when another rotation was first, `api_key_inactive` for a key that is expired
    * or disabled: rotation brings nothing back to life.
@@ -95,6 +99,10 @@ const recordColumns = {
   rotatedFrom: apiKeys.rotatedFrom,
   rotatedTo: apiKeys.rotatedTo,
 }
+
+/** From the very millisecond of its expiry on a key is dead. */
+export const isExpired = ({ expiresAt }: KeyRecord, now: number): boolean =>
+  expiresAt !== null && expiresAt <= now
 
 const failure = (code: KeyCode): Failure<KeyCode> => new Failure(code)
 
@@ -140,13 +148,20 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
   return {
     insert: (key, limit, context) =>
       write(tx => {
+        const now = clock()
         const owned = tx
           .select({ keys: count() })
           .from(apiKeys)
-          .where(and(eq(apiKeys.ownerId, key.ownerId), isNull(apiKeys.revokedAt)))
+          .where(
+            and(
+              eq(apiKeys.ownerId, key.ownerId),
+              isNull(apiKeys.revokedAt),
+              isNull(apiKeys.rotatedTo),
+              or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now)),
+            ),
+          )
           .get()
         if (owned !== undefined && owned.keys >= limit) throw failure('api_key_limit_reached')
-        const now = clock()
         const made = tx
           .insert(apiKeys)
           .values({ ...key, enabled: true, createdAt: now, updatedAt: now })
@@ -185,6 +200,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
       write(tx => {
         const before = live(tx, id, scope)
         if (before.rotatedTo !== null) throw failure('api_key_rotated')
+        if (changes.expiresAt !== undefined && isExpired(before, clock())) throw failure('api_key_inactive')
         const after = tx
           .update(apiKeys)
           .set({ ...changes, updatedAt: clock() })
@@ -207,8 +223,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
         const old = live(tx, id, scope)
         if (old.rotatedTo !== null) throw failure('api_key_rotated')
         const now = clock()
-        if (!old.enabled || (old.expiresAt !== null && old.expiresAt <= now))
-          throw failure('api_key_inactive')
+        if (!old.enabled || isExpired(old, now)) throw failure('api_key_inactive')
         const made = tx
           .insert(apiKeys)
           .values({
@@ -230,6 +245,12 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           .set({ rotatedTo: made.id, expiresAt, updatedAt: now })
           .where(eq(apiKeys.id, id))
           .run()
+        if (old.rotatedFrom !== null) {
+          tx.update(apiKeys)
+            .set({ expiresAt: now, updatedAt: now })
+            .where(and(eq(apiKeys.id, old.rotatedFrom), gt(apiKeys.expiresAt, now)))
+            .run()
+        }
         record(tx, 'api_key.rotated', id, { rotatedTo: made.id, expiresAt }, context)
         return made
       }),

@@ -3,7 +3,7 @@ import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
 import { allows } from './permission.ts'
 import { type ErrorAnswer, type ProblemTable, Refusal, respond } from './problem.ts'
-import { factsOf } from './request.ts'
+import { factsOf, pathOf } from './request.ts'
 
 /** What a guard must know of whoever it lets in. */
 export type GuardedPrincipal = {
@@ -92,7 +92,7 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     const admission = admissions.get(request)
     if (!admission?.outcome.ok || !admission.isAllowed)
       throw new Failure('internal_error', {
-        cause: new Error(unnamed(request.method, new URL(request.url).pathname)),
+        cause: new Error(unnamed(request.method, pathOf(request.url))),
       })
     return { principal: admission.outcome.principal }
   }
@@ -148,6 +148,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
         const isGuarded = [hooks.beforeHandle].flat().some(hook => hook?.fn === handOut)
         if (!isGuarded) return []
         if (typeof extensionOf(hooks, 'x-permission') !== 'string') return [unnamed(method, path)]
+        // Without ahead-of-time compilation Elysia runs no hook for what is mounted.
+        if (hooks.config?.mount !== undefined && app.config.aot === false) {
+          return [`${method} ${path} is mounted, which can't be guarded with aot: false`]
+        }
         // Elysia answers these without running any hook once an app has an afterHandle.
         return typeof handler === 'function'
           ? []

@@ -36,6 +36,8 @@ export const migrate = (
   clock: () => number,
 ): void => {
   const table = `migrations_${name.replaceAll('-', '_')}`
+  // The database may be a host's own, with a setting of its own.
+  const before = database.query<{ foreign_keys: number }, []>('PRAGMA foreign_keys').get()?.foreign_keys ?? 1
   database.run('PRAGMA foreign_keys = OFF')
   try {
     // Immediate, so that of two processes that start at once the second one waits and then finds it done.
@@ -53,24 +55,25 @@ export const migrate = (
           )
         }
         for (const [position, { tag, sql }] of migrations.entries()) {
-          const before = applied[position]
-          if (before === undefined) {
+          const row = applied[position]
+          if (row === undefined) {
             for (const statement of statements(sql)) database.run(statement)
             database
               .query(`INSERT INTO ${table} (position, tag, hash, applied_at) VALUES (?, ?, ?, ?)`)
               .run(position, tag, fingerprint(sql), clock())
-          } else if (before.tag !== tag || before.hash !== fingerprint(sql)) {
+          } else if (row.tag !== tag || row.hash !== fingerprint(sql)) {
             throw new StartError(
-              `Migration ${name}/${tag} is not the one that was applied to this database (${before.tag}).`,
+              `Migration ${name}/${tag} is not the one that was applied to this database (${row.tag}).`,
             )
           }
         }
+        if (applied.length === migrations.length) return
         const orphan = database.query<{ table: string }, []>('PRAGMA foreign_key_check').get()
         if (orphan)
           throw new StartError(`Migrating ${name} would leave rows in ${orphan.table} that point nowhere.`)
       })
       .immediate()
   } finally {
-    database.run('PRAGMA foreign_keys = ON')
+    database.run(`PRAGMA foreign_keys = ${before}`)
   }
 }

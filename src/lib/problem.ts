@@ -111,22 +111,34 @@ export const respond = (table: ProblemTable<string>, failure: Failure, request: 
 /** `/permissions/0` of TypeBox as `permissions/0`; the name of an unknown field is the caller's, so bounded. */
 const fieldOf = (path: string): string => path.slice(1, 101)
 
+type Found = { readonly path: string; readonly message: string; readonly schema?: object }
+
+const memberOf = (schema: unknown, name: string): unknown =>
+  typeof schema === 'object' && schema !== null
+    ? Object.getOwnPropertyDescriptor(schema, name)?.value
+    : undefined
+
+/** TypeBox says "union" of what may be null, and of what a query spells as text and a schema as a number. */
+const ruleOf = ({ message, schema }: Found): string => {
+  const options = memberOf(schema, 'anyOf')
+  if (!Array.isArray(options)) return message
+  const types = options.map(option => memberOf(option, 'type'))
+  if (types.includes('integer')) return 'Expected integer'
+  if (types.length !== 2 || !types.includes('null')) return message
+  const other: unknown = options.find(option => memberOf(option, 'type') !== 'null')
+  const kind = memberOf(other, 'description') ?? memberOf(other, 'format') ?? memberOf(other, 'type')
+  return `Expected ${kind} or null`
+}
+
 /** What TypeBox found wrong, as fields and rules. Its messages quote the schema and never the value. */
-export const fieldErrors = (errors: Iterable<{ path: string; message: string }>): FieldError[] => {
+export const fieldErrors = (errors: Iterable<Found>): FieldError[] => {
   const found = new Map<string, FieldError>()
-  for (const { path, message } of errors) {
-    const field = fieldOf(path)
-    if (!found.has(field)) found.set(field, { field, rule: message })
+  for (const error of errors) {
+    const field = fieldOf(error.path)
+    if (!found.has(field)) found.set(field, { field, rule: ruleOf(error) })
     if (found.size === 20) break
   }
   return [...found.values()]
-}
-
-/** TypeBox says "union" of what a query spells as text and a schema as a number. */
-const ruleOf = ({ message, schema }: { message: string; schema: object }): string => {
-  const options: unknown = 'anyOf' in schema ? schema.anyOf : null
-  const isInteger = Array.isArray(options) && options.some(option => option?.type === 'integer')
-  return isInteger ? 'Expected integer' : message
 }
 
 const fromValidation = (error: ValidationError): Failure<CommonCode> => {
@@ -134,10 +146,9 @@ const fromValidation = (error: ValidationError): Failure<CommonCode> => {
   if (error.type === 'response') return new Failure('internal_error', { cause: error })
   // `message` and not Elysia's `summary`, which quotes the value of a literal.
   const errors = fieldErrors(
-    error.all.map(found => ({
-      path: 'path' in found ? found.path : '',
-      message: 'message' in found ? ruleOf(found) : 'is not valid',
-    })),
+    error.all.map(found =>
+      'message' in found && 'schema' in found ? found : { path: '', message: 'is not valid' },
+    ),
   ).map(({ field, rule }) => ({ field: field === '' ? error.type : field, rule }))
   return new Failure('invalid_request', { errors })
 }

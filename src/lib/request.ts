@@ -40,3 +40,10 @@ export const auditContextOf = <ActorId extends string | null>(
   requestId: factsOf(request).id,
   address: server?.requestIP(request)?.address ?? null,
 })
+
+/** The path of a URL, without query: a query can hold what nobody should have put there. */
+export const pathOf = (url: string): string => {
+  const start = url.indexOf('/', url.indexOf('//') + 2)
+  const end = url.indexOf('?', start)
+  return url.slice(start, end === -1 ? undefined : end).slice(0, 256)
+}

@@ -1,7 +1,7 @@
 import { Failure } from './failure.ts'
 import type { Log } from './log.ts'
 import { commonProblems, respond } from './problem.ts'
-import { type AddressSource, factsOf } from './request.ts'
+import { type AddressSource, factsOf, pathOf } from './request.ts'
 import { StartError } from './start-error.ts'
 
 /**
@@ -17,13 +17,6 @@ export const securityHeaders = {
 
 /** How every app here is made: names unknown fields instead of dropping them, and takes no path from a forged Host. */
 export const appConfig = { normalize: false, handler: { standardHostname: false } } as const
-
-/** The path of a URL, without query: a query can hold what nobody should have put there. */
-const pathOf = (url: string): string => {
-  const start = url.indexOf('/', url.indexOf('//') + 2)
-  const end = url.indexOf('?', start)
-  return url.slice(start, end === -1 ? undefined : end).slice(0, 256)
-}
 
 /** For `app.wrap`: gives every answer its request id, and writes a line about it: who, what, from where (LOG-01). */
 export const observe =

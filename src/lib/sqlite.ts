@@ -1,5 +1,15 @@
 import { Database, SQLiteError } from 'bun:sqlite'
-import { closeSync, existsSync, linkSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { Failure } from './failure.ts'
 import { StartError } from './start-error.ts'
@@ -47,6 +57,8 @@ export const openDatabase = (path: string): Database => {
       )
     }
   }
+  // A copy that was put back, say, made by somebody with another umask.
+  if (path !== ':memory:') chmodSync(path, 0o600)
   const database = new Database(path, { create: true, readwrite: true, strict: true })
   // First of all: everything after it may have to wait for another process that starts on the same file.
   database.run(`PRAGMA busy_timeout = ${startBusyTimeout}`)
@@ -55,6 +67,12 @@ export const openDatabase = (path: string): Database => {
   database.run('PRAGMA foreign_keys = ON')
   database.run('PRAGMA trusted_schema = OFF')
   return database
+}
+
+/** Closes a database with everything in its one file, where nobody else has it open. */
+export const closeDatabase = (database: Database): void => {
+  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  database.close()
 }
 
 /** From here on requests are served: SQLite's own wait would stop the event loop, so it must not wait. */

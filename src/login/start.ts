@@ -7,7 +7,7 @@ import { Failure } from '../lib/failure.ts'
 import { createLog } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { serve } from '../lib/server.ts'
-import { openDatabase, settle } from '../lib/sqlite.ts'
+import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
 import { StartError } from '../lib/start-error.ts'
 import {
   createPasswords,
@@ -117,7 +117,7 @@ export const start = async (env: Env): Promise<void> => {
     drainSeconds: config.DRAIN_SECONDS,
     log,
     lifecycle,
-    close: () => database.close(),
+    close: () => closeDatabase(database),
   })
 
   if (!(await userStore.hasAdmin())) {

@@ -5,7 +5,7 @@ import type { Env } from '../lib/config.ts'
 import { createLog } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { serve } from '../lib/server.ts'
-import { openDatabase, settle } from '../lib/sqlite.ts'
+import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
 import { createServiceApp } from './app.ts'
 import { readServiceConfig } from './config.ts'
 import { createServiceGuard } from './guard.ts'
@@ -39,6 +39,6 @@ export const start = async (env: Env): Promise<void> => {
     drainSeconds: config.DRAIN_SECONDS,
     log,
     lifecycle,
-    close: () => database.close(),
+    close: () => closeDatabase(database),
   })
 }
