@@ -59,7 +59,9 @@ await Bun.write(
 // The declarations keep their `.ts` imports: a user's tsc resolves those to the `.d.ts` files.
 run(['tsc', '--project', 'dist/package.tsconfig.json'])
 
-const { name, version, description, license, type, engines, dependencies, peerDependencies } = manifest
+const { name, version, description, license, engines, dependencies, peerDependencies } = manifest
+// Without `type`, like Elysia's own: with `module` a compiler that resolves as Node does finds another declaration
+// of TypeBox for us than for Elysia, and knows nothing of the errors of a user's routes.
 await Bun.write(
   `${out}/package.json`,
   JSON.stringify(
@@ -68,7 +70,6 @@ await Bun.write(
       version,
       description,
       license,
-      type,
       engines,
       exports: Object.fromEntries(
         Object.entries(entries).map(([path, entry]) => [

@@ -6,7 +6,7 @@ import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { limitOf } from '../lib/page-query.ts'
 import { allows, permissionsOf } from '../lib/permission.ts'
-import { fieldErrors, Refusal } from '../lib/problem.ts'
+import { fieldErrors, type Problems, Refusal } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Principal } from './authenticate.ts'
 import type { KeyCode } from './errors.ts'
@@ -62,15 +62,12 @@ const strictBody = () =>
     }),
   })
 
-/**
- * Routes on which people manage keys, mounted once in an app: `/api-keys`. They take access tokens only, since a
- * key that can make keys could never be taken back. Callers see their own keys and those with
- * {@link manageKeys} all; a key of somebody else is answered like one that never was.
- */
-export const apikeyRoutes = <Permission extends string>(
-  auth: Apikey<Permission>,
-  { findOwner }: ApikeyRoutesOptions = {},
-) => {
+/** The routes of {@link apikeyRoutes}, in an app whose problems have codes beside ours. */
+export const keyRoutes = <Permission extends string, Code extends string>({
+  auth,
+  problems: installed,
+  findOwner,
+}: ApikeyRoutesOptions & { readonly auth: Apikey<Permission>; readonly problems: Problems<Code> }) => {
   const { keys, store, clock, roles } = internalsOf(auth)
 
   const scopeOf = ({ ownerId, permissions }: Principal): KeyScope =>
@@ -95,7 +92,7 @@ export const apikeyRoutes = <Permission extends string>(
   }
 
   return new Elysia({ name: 'latchkey/api-keys', prefix: '/api-keys', tags: ['API keys'] })
-    .use(problems())
+    .use(installed)
     .use(auth)
     .use(strictBody())
     .post(
@@ -214,3 +211,13 @@ export const apikeyRoutes = <Permission extends string>(
       },
     )
 }
+
+/**
+ * Routes on which people manage keys, mounted once in an app: `/api-keys`. They take access tokens only, since a
+ * key that can make keys could never be taken back. Callers see their own keys and those with
+ * {@link manageKeys} all; a key of somebody else is answered like one that never was.
+ */
+export const apikeyRoutes = <Permission extends string>(
+  auth: Apikey<Permission>,
+  options: ApikeyRoutesOptions = {},
+) => keyRoutes({ ...options, auth, problems: problems() })

@@ -12,6 +12,12 @@ const Operation = Type.Object({
   'x-permission': Type.Optional(Type.String()),
   'x-credential': Type.Optional(Type.Literal('jwt')),
   security: Type.Array(Type.Record(Type.String(), Type.Array(Type.String()))),
+  requestBody: Type.Optional(
+    Type.Object({
+      required: Type.Boolean(),
+      content: Type.Object({ 'application/json': Type.Object({ schema: Type.Unknown() }) }),
+    }),
+  ),
   parameters: Type.Optional(Type.Array(Type.Object({ name: Type.String(), in: Type.String() }))),
   responses: Type.Record(Type.String(), Type.Unknown()),
 })
@@ -60,6 +66,7 @@ describe.each([
     title: `${method} ${path.replaceAll(/:([a-z]+)/g, '{$1}')}`,
     permission: extension(hooks.detail, 'x-permission'),
     credential: extension(hooks.detail, 'x-credential'),
+    body: hooks.body === undefined ? undefined : { schema: JSON.parse(JSON.stringify(hooks.body)) },
     successes: Object.keys(hooks.response ?? {}),
   }))
 
@@ -98,6 +105,27 @@ describe.each([
       ])
     }
     expect(JSON.stringify(components.schemas.Problem)).toContain('"enum":[')
+  })
+
+  test('describes the body of each route that takes one, as JSON', async () => {
+    const { paths } = await parse()
+    for (const { title, body } of routes) {
+      const [method = '', path = ''] = title.split(' ')
+      const { requestBody } = paths[path]?.[method.toLowerCase()] ?? {}
+      expect([title, requestBody?.content]).toEqual([title, body && { 'application/json': body }])
+      // The one that may be left out.
+      if (body) expect([title, requestBody?.required]).toEqual([title, !path.endsWith('/rotate')])
+    }
+    expect(routes.filter(({ body }) => body !== undefined).length).toBeGreaterThan(3)
+  })
+
+  test('describes no content of an answer that has none', async () => {
+    const { paths } = await parse()
+    const empty = Object.values(paths).flatMap(operations =>
+      Object.values(operations).flatMap(({ responses }) => ('204' in responses ? [responses['204']] : [])),
+    )
+    expect(empty.length).toBeGreaterThan(1)
+    for (const response of empty) expect(response).toEqual({ description: 'Done' })
   })
 
   test('names every parameter of a path', async () => {

@@ -12,11 +12,12 @@ const silent = createLog({ level: 'silent', service: 'test' })
 const setUp = (ready: () => Promise<boolean>) => {
   const lifecycle = { draining: false }
   const errors: unknown[] = []
+  const problems = createProblems({ table: {}, onUnexpected: error => errors.push(error) })
   const app = new Elysia()
     .headers(securityHeaders)
     .wrap(observe(silent, () => null))
-    .use(createProblems({ table: {}, onUnexpected: error => errors.push(error) }))
-    .use(health({ ready, lifecycle }))
+    .use(problems)
+    .use(health({ problems, ready, lifecycle }))
   return { lifecycle, errors, get: (path: string) => ask(app, 'GET', path) }
 }
 

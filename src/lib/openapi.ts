@@ -1,4 +1,5 @@
 import { toOpenAPISchema } from '@elysiajs/openapi'
+import { TypeGuard } from '@sinclair/typebox'
 import { type AnyElysia, Elysia, t } from 'elysia'
 import { problemSchema } from './problem.ts'
 import { version } from './version.ts'
@@ -17,7 +18,6 @@ export type ApiDescription = {
 type Operation = {
   'x-permission'?: string
   'x-credential'?: string
-  requestBody?: { content: Record<string, { schema?: unknown }>; required?: boolean }
   responses?: Record<string, unknown>
 }
 type Paths = Record<string, Record<string, Operation>>
@@ -40,17 +40,28 @@ const withProblem = (responses: Record<string, unknown> = {}): Record<string, un
   default: { $ref: '#/components/responses/Problem' },
 })
 
-/** JSON is the one type of body that is taken, whatever else the framework could parse. */
-const withJsonBody = ({ requestBody }: Operation): Pick<Operation, 'requestBody'> => {
-  if (requestBody === undefined) return {}
-  const [schema] = Object.values(requestBody.content)
-  return { requestBody: { ...requestBody, content: { 'application/json': schema ?? { schema: {} } } } }
-}
+/**
+ * The bodies that an app takes, by method and path: JSON and nothing else. @elysiajs/openapi describes none where a
+ * route reads its body by a function of its own, as all of ours do.
+ */
+const bodiesOf = (app: AnyElysia): Map<string, { requestBody: object }> =>
+  new Map(
+    app.routes.flatMap(({ method, path, hooks }) => {
+      const schema: unknown = hooks.body
+      if (!TypeGuard.IsSchema(schema)) return []
+      const requestBody = {
+        required: !TypeGuard.IsOptional(schema),
+        content: { 'application/json': { schema } },
+      }
+      return [[`${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`, { requestBody }]]
+    }),
+  )
 
 /** OpenAPI 3.1, made from the routes themselves. */
 const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) => {
   const { paths, components } = toOpenAPISchema(app(), { staticFile: false }, undefined, undefined, '3.1.0')
   const operations: Paths = JSON.parse(JSON.stringify(paths))
+  const bodies = bodiesOf(app())
   return {
     openapi: '3.1.0',
     info: { title, description, version },
@@ -62,7 +73,7 @@ const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) =
             method,
             {
               ...operation,
-              ...withJsonBody(operation),
+              ...bodies.get(`${method} ${path}`),
               security: securityOf(operation, apiKeys),
               responses: withProblem(operation.responses),
             },

@@ -196,6 +196,42 @@ const methodsOf = (router: Router, path: string): string[] => {
   return found.includes('GET') ? ['HEAD', ...found] : found
 }
 
+/** Declares a problem with one of these codes for every error status, and answers errors by this hook. */
+const install = <Code extends string>(
+  codes: readonly Code[],
+  answerError: ErrorAnswer,
+  onStart: (app: { readonly router: Router }) => void,
+) => {
+  const schema = t.NoValidate(problemSchema(codes))
+  return new Elysia({ name: 'latchkey/problems', seed: codes.join() })
+    .guard({
+      as: 'scoped',
+      schema: 'standalone',
+      response: {
+        400: schema,
+        401: schema,
+        403: schema,
+        404: schema,
+        405: schema,
+        409: schema,
+        412: schema,
+        413: schema,
+        415: schema,
+        422: schema,
+        429: schema,
+        500: schema,
+        502: schema,
+        503: schema,
+        504: schema,
+      },
+    })
+    .onStart(onStart)
+    .onError({ as: 'scoped' }, answerError)
+}
+
+/** The problems of an app, for its modules: what errors they have is known to the types by it alone. */
+export type Problems<Code extends string> = ReturnType<typeof install<Code>>
+
 /**
  * A plugin that answers every error of the routes after it as `application/problem+json`, and declares that
  * answer for every status, so that Eden types `error.value` as exactly {@link Problem} with these codes.
@@ -213,7 +249,6 @@ export const createProblems = <
   type Code = CommonCode | Extract<keyof Table | keyof Extra, string>
   const table: ProblemTable<string> = { ...commonProblems, ...given, ...extra }
   const codes = Object.keys(table).filter((code): code is Code => Object.hasOwn(table, code))
-  const schema = t.NoValidate(problemSchema(codes))
   let router: Router | null = null
 
   const answer = (error: unknown, request: Request): Response => {
@@ -244,30 +279,7 @@ export const createProblems = <
     return answer(error, request)
   }
 
-  return new Elysia({ name: 'latchkey/problems', seed: codes.join() })
-    .guard({
-      as: 'scoped',
-      schema: 'standalone',
-      response: {
-        400: schema,
-        401: schema,
-        403: schema,
-        404: schema,
-        405: schema,
-        409: schema,
-        412: schema,
-        413: schema,
-        415: schema,
-        422: schema,
-        429: schema,
-        500: schema,
-        502: schema,
-        503: schema,
-        504: schema,
-      },
-    })
-    .onStart(app => {
-      router = app.router
-    })
-    .onError({ as: 'scoped' }, answerError)
+  return install(codes, answerError, app => {
+    router = app.router
+  })
 }

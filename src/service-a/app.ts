@@ -1,6 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { Elysia } from 'elysia'
-import { apikeyProblems, apikeyRoutes } from '../apikey/index.ts'
+import { apikeyProblems, keyRoutes } from '../apikey/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import { health } from '../lib/health.ts'
 import type { Log } from '../lib/log.ts'
@@ -50,9 +50,11 @@ export const createServiceApp = ({
     .wrap(observe(log, (): AddressSource => app.server))
     .use(problems)
     .use(describeApi ? description : new Elysia())
-    .use(health({ ready, lifecycle }))
+    .use(health({ problems, ready, lifecycle }))
     .use(
-      apikeyRoutes(guard, {
+      keyRoutes({
+        auth: guard,
+        problems,
         findOwner: (ownerId, { headers }) => login.findUser(ownerId, headers.get('authorization') ?? ''),
       }),
     )

@@ -1,4 +1,5 @@
 export { migrations } from '../../db/userdb/index.ts'
+export { migrate } from '../lib/migrate.ts'
 export type { Argon2Parameters } from './argon2-hash.ts'
 export { normalizeEmail, requireEmail } from './email.ts'
 export type { UserErrorCode } from './errors.ts'

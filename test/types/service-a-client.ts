@@ -7,6 +7,7 @@ import type { AnyQuery, AnyString, None, WrongBody, WrongData, WrongErrors } fro
 
 type Client = ReturnType<typeof createServiceAClient>
 type Status = 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504
+type Code = ApikeyCode | ServiceCode
 
 type GetLivez = {
   status: 'ok'
@@ -125,60 +126,62 @@ type PutDocumentsName = {
 export type Checks = [
   // GET /livez
   None<WrongData<Client['livez']['get'], GetLivez>>,
+  None<WrongErrors<Client['livez']['get'], Status, Problem<Code>>>,
   // GET /readyz
   None<WrongData<Client['readyz']['get'], GetLivez>>,
+  None<WrongErrors<Client['readyz']['get'], Status, Problem<Code>>>,
   // POST /api-keys
   None<WrongData<Client['api-keys']['post'], PostApiKeys>>,
   None<WrongBody<Client['api-keys']['post'], PostApiKeysBody>>,
-  None<WrongErrors<Client['api-keys']['post'], Status, Problem<ApikeyCode>>>,
+  None<WrongErrors<Client['api-keys']['post'], Status, Problem<Code>>>,
   // GET /api-keys
   None<WrongData<Client['api-keys']['get'], GetApiKeys>>,
   None<AnyQuery<Client['api-keys']['get']>>,
-  None<WrongErrors<Client['api-keys']['get'], Status, Problem<ApikeyCode>>>,
+  None<WrongErrors<Client['api-keys']['get'], Status, Problem<Code>>>,
   // GET /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['get'], GetApiKeysId>>,
-  None<WrongErrors<ReturnType<Client['api-keys']>['get'], Status, Problem<ApikeyCode>>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['get'], Status, Problem<Code>>>,
   // PATCH /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['patch'], GetApiKeysId>>,
   None<WrongBody<ReturnType<Client['api-keys']>['patch'], PatchApiKeysIdBody | undefined>>,
-  None<WrongErrors<ReturnType<Client['api-keys']>['patch'], Status, Problem<ApikeyCode>>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['patch'], Status, Problem<Code>>>,
   // DELETE /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['delete'], void>>,
-  None<WrongErrors<ReturnType<Client['api-keys']>['delete'], Status, Problem<ApikeyCode>>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['delete'], Status, Problem<Code>>>,
   // POST /api-keys/:id/rotate
   None<WrongData<ReturnType<Client['api-keys']>['rotate']['post'], PostApiKeys>>,
   None<
     WrongBody<ReturnType<Client['api-keys']>['rotate']['post'], PostApiKeysIdRotateBody | null | undefined>
   >,
-  None<WrongErrors<ReturnType<Client['api-keys']>['rotate']['post'], Status, Problem<ApikeyCode>>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['rotate']['post'], Status, Problem<Code>>>,
   // GET /whoami
   None<WrongData<Client['whoami']['get'], GetWhoami>>,
-  None<WrongErrors<Client['whoami']['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<Client['whoami']['get'], Status, Problem<Code>>>,
   // GET /account
   None<WrongData<Client['account']['get'], GetAccount>>,
-  None<WrongErrors<Client['account']['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<Client['account']['get'], Status, Problem<Code>>>,
   // PATCH /account
   None<WrongData<Client['account']['patch'], GetAccount>>,
   None<WrongBody<Client['account']['patch'], PatchAccountBody | undefined>>,
-  None<WrongErrors<Client['account']['patch'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<Client['account']['patch'], Status, Problem<Code>>>,
   // DELETE /account
   None<WrongData<Client['account']['delete'], void>>,
-  None<WrongErrors<Client['account']['delete'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<Client['account']['delete'], Status, Problem<Code>>>,
   // GET /documents
   None<WrongData<Client['documents']['get'], GetDocuments>>,
   None<AnyQuery<Client['documents']['get']>>,
-  None<WrongErrors<Client['documents']['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<Client['documents']['get'], Status, Problem<Code>>>,
   // GET /documents/:name
   None<WrongData<ReturnType<Client['documents']>['get'], unknown>>,
-  None<WrongErrors<ReturnType<Client['documents']>['get'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<ReturnType<Client['documents']>['get'], Status, Problem<Code>>>,
   // PUT /documents/:name
   None<WrongData<ReturnType<Client['documents']>['put'], PutDocumentsName>>,
   None<WrongBody<ReturnType<Client['documents']>['put'], NonNullable<unknown> | undefined>>,
-  None<WrongErrors<ReturnType<Client['documents']>['put'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<ReturnType<Client['documents']>['put'], Status, Problem<Code>>>,
   // DELETE /documents/:name
   None<WrongData<ReturnType<Client['documents']>['delete'], void>>,
-  None<WrongErrors<ReturnType<Client['documents']>['delete'], Status, Problem<ApikeyCode | ServiceCode>>>,
+  None<WrongErrors<ReturnType<Client['documents']>['delete'], Status, Problem<Code>>>,
 ]
 
 // A union of literals, or the checks of errors say little.
-export type Codes = [None<AnyString<ApikeyCode>>, None<AnyString<ApikeyCode | ServiceCode>>]
+export type Codes = None<AnyString<Code>>
