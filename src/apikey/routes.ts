@@ -1,6 +1,6 @@
 import { TypeGuard } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { Elysia, status, type TSchema, t } from 'elysia'
+import { type Context, Elysia, status, type TSchema, t } from 'elysia'
 import { defaultBodyLimits, RefusedBody, readJson } from '../lib/body.ts'
 import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
@@ -10,6 +10,7 @@ import { fieldErrors, type Problems, Refusal } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Principal } from './authenticate.ts'
 import type { KeyCode } from './errors.ts'
+import type { IssuedKey } from './keys.ts'
 import {
   ApiKey,
   ApiKeyList,
@@ -73,6 +74,13 @@ export const keyRoutes = <Permission extends string, Code extends string>({
   const scopeOf = ({ ownerId, permissions }: Principal): KeyScope =>
     allows(permissions, manageKeys) ? 'all' : { ownerId }
 
+  /** The one answer that holds a key. */
+  const issued = (headers: Context['set']['headers'], { key, text }: IssuedKey) => {
+    headers.location = `/api-keys/${key.id}`
+    headers['cache-control'] = 'no-store'
+    return status(201, { ...toApiKey(key), key: text })
+  }
+
   const forbidden = () =>
     new Refusal('insufficient_permission', { 'www-authenticate': 'Bearer error="insufficient_scope"' })
 
@@ -101,14 +109,12 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         const ownerId = body.ownerId ?? principal.ownerId
         const expiresAt = toExpiry(body.expiresAt ?? null, clock)
         const grantable = await grantableBy(principal, ownerId, request)
-        const { key, text } = await keys().create(
+        const key = await keys().create(
           { name: body.name, ownerId, permissions: body.permissions ?? [], expiresAt },
           grantable,
           auditContextOf(request, server, principal.ownerId),
         )
-        set.headers.location = `/api-keys/${key.id}`
-        set.headers['cache-control'] = 'no-store'
-        return status(201, { ...toApiKey(key), key: text })
+        return issued(set.headers, key)
       },
       {
         permission: 'any',
@@ -191,15 +197,13 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .post(
       '/:id/rotate',
       async ({ principal, params, body, request, server, set }) => {
-        const { key, text } = await keys().rotate(
+        const key = await keys().rotate(
           params.id,
           scopeOf(principal),
           body?.graceSeconds ?? defaultGraceSeconds,
           auditContextOf(request, server, principal.ownerId),
         )
-        set.headers.location = `/api-keys/${key.id}`
-        set.headers['cache-control'] = 'no-store'
-        return status(201, { ...toApiKey(key), key: text })
+        return issued(set.headers, key)
       },
       {
         permission: 'any',

@@ -7,8 +7,8 @@ import { bySystem } from '../lib/audit.ts'
 import { createSqliteUserStore, type User, type UserStore } from '../userdb/index.ts'
 import { describeSessionStore, type SessionPair } from './session-store.contract.ts'
 import { createSqliteSessionStore, graceMilliseconds, type SessionStore } from './session-store.ts'
-import { withUserEvent } from './start.ts'
 import { auditOf, createTime, newUser, openLoginDatabase, type TestTime } from './test-login.ts'
+import { withUserEvent } from './user-events.ts'
 
 const dump = (database: Database): unknown => [
   database.query('SELECT * FROM sessions ORDER BY id').all(),

@@ -13,26 +13,14 @@ import {
   createPasswords,
   createSqliteUserStore,
   createUsers,
-  type UserEvent,
-  type UserTransaction,
   migrations as userdbMigrations,
 } from '../userdb/index.ts'
 import { createLoginApp } from './app.ts'
-import { auditUserEvent } from './audit.ts'
 import { type LoginConfig, readLoginConfig } from './config.ts'
-import { createSqliteSessionStore, endSessions } from './session-store.ts'
-import { createSetupTokens, dropSetupTokens } from './setup.ts'
+import { createSqliteSessionStore } from './session-store.ts'
+import { createSetupTokens } from './setup.ts'
 import { createSecretKeys, loadSigningKeys } from './signing-keys.ts'
-
-/** What commits with each change of a user: the audit row, the end of sessions, the end of the setup token. */
-export const withUserEvent = (tx: UserTransaction, event: UserEvent): void => {
-  auditUserEvent(tx, event)
-  const { id, roles } = event.user
-  if (event.type === 'user_disabled' || event.type === 'user_deleted' || event.type === 'password_changed') {
-    endSessions(tx, id, event.type, event.at)
-  }
-  if (event.type === 'user_created' && roles.includes('admin')) dropSetupTokens(tx)
-}
+import { withUserEvent } from './user-events.ts'
 
 /** What a person at the terminal has to know, and no log should hold. */
 const invite = (token: string, issuer: string): string =>

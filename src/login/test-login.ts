@@ -23,7 +23,7 @@ import { TokenAnswer } from './model.ts'
 import { createSqliteSessionStore } from './session-store.ts'
 import { createSetupTokens } from './setup.ts'
 import { createSecretKeys, type SigningKeys } from './signing-keys.ts'
-import { withUserEvent } from './start.ts'
+import { withUserEvent } from './user-events.ts'
 
 export const issuer = 'https://login.example'
 export const audience = 'service-a'
