@@ -18,6 +18,7 @@ CREATE TABLE `api_keys` (
 );
 --> statement-breakpoint
 CREATE INDEX `api_keys_by_owner` ON `api_keys` (`owner_id`,`created_at`,`id`);--> statement-breakpoint
+CREATE INDEX `api_keys_live` ON `api_keys` (`owner_id`) WHERE revoked_at IS NULL AND rotated_to IS NULL;--> statement-breakpoint
 CREATE INDEX `api_keys_by_time` ON `api_keys` (`created_at`,`id`);--> statement-breakpoint
 CREATE TABLE `api_key_audit` (
 	`sequence` integer PRIMARY KEY AUTOINCREMENT NOT NULL,

@@ -54,6 +54,8 @@ export type Keys = {
   rotate(id: string, scope: KeyScope, graceSeconds: number, context: AuditContext): Promise<IssuedKey>
 }
 
+const unique = (permissions: readonly string[]): string[] => [...new Set(permissions)]
+
 const checkGrantable = (permissions: readonly string[], grantable: readonly string[]): void => {
   const errors = permissions.flatMap((permission, index) =>
     allows(grantable, permission)
@@ -80,7 +82,7 @@ export const createKeys = ({ store, clock, prefix, cost, keysPerOwner }: KeysOpt
       checkGrantable(input.permissions, grantable)
       const { material, text } = await issue()
       const key = await store.insert(
-        { ...material, ...input, createdBy: context.actorId },
+        { ...material, ...input, permissions: unique(input.permissions), createdBy: context.actorId },
         keysPerOwner,
         context,
       )
@@ -88,8 +90,10 @@ export const createKeys = ({ store, clock, prefix, cost, keysPerOwner }: KeysOpt
     },
 
     change: async (id, scope, changes, grantable, context) => {
-      if (changes.permissions !== undefined) checkGrantable(changes.permissions, grantable)
-      return store.update(id, scope, changes, context)
+      const { permissions } = changes
+      if (permissions === undefined) return store.update(id, scope, changes, context)
+      checkGrantable(permissions, grantable)
+      return store.update(id, scope, { ...changes, permissions: unique(permissions) }, context)
     },
 
     rotate: async (id, scope, graceSeconds, context) => {

@@ -14,7 +14,7 @@ const KeyName = t.String({
   description: 'For people',
 })
 const Permission = t.String({ pattern: permissionPattern, description: 'resource:action, * for any' })
-const Permissions = t.Array(Permission, { maxItems: 100, uniqueItems: true })
+const Permissions = t.Array(Permission, { maxItems: 100 })
 const Time = t.String({ format: 'date-time', description: 'ISO 8601' })
 /** RFC 3339 section 5.6. Elysia's `date-time` alone also takes other forms, some without a zone. */
 const timePattern = '^\\d{4}-\\d{2}-\\d{2}[Tt]\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?([Zz]|[+-]\\d{2}:\\d{2})$'

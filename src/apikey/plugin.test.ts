@@ -12,6 +12,7 @@ import { ask } from '../lib/test-http.ts'
 import { serve } from '../lib/test-serve.ts'
 import { type ApikeyOptions, apikey, internalsOf } from './plugin.ts'
 import { bearer, claims, common, host, shared } from './test-plugin.ts'
+import { testAuth } from './testing.ts'
 
 let folder: string
 beforeEach(() => {
@@ -193,4 +194,10 @@ test('the limit of bodies and the clock are the ones that were given', async () 
   expect((await ask(app, 'POST', '/notes', { headers, body: 'x' })).json()).toMatchObject({
     code: 'token_expired',
   })
+})
+
+test('a role with a permission that is not resource:action is refused when the plugin is made', () => {
+  for (const permission of ['invoices:read:all', 'invoices', '']) {
+    expect(() => testAuth({ roles: { user: [permission] } })).toThrow('resource:action')
+  }
 })

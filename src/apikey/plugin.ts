@@ -7,7 +7,7 @@ import { createGuard } from '../lib/guard.ts'
 import { createRemoteKeys } from '../lib/jwt/jwks.ts'
 import { createSecretSource, createVerifier, type KeySource } from '../lib/jwt/verifier.ts'
 import { migrate } from '../lib/migrate.ts'
-import type { RolePermissions } from '../lib/permission.ts'
+import { isPermission, type RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
 import { closeDatabase, isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
 import { createAuthenticate, type Principal } from './authenticate.ts'
@@ -130,6 +130,11 @@ let installed = 0
 export const apikey = <const Permission extends string>(options: ApikeyOptions<Permission>) => {
   const { audience, roles, prefix = 'lk', clock = systemClock, secretHashCost: cost = lowestCost } = options
   if (!prefixPattern.test(prefix)) throw new Error(`The prefix of keys must match ${prefixPattern.source}.`)
+  for (const [role, permissions] of Object.entries<readonly string[]>(roles)) {
+    const bad = permissions.find(permission => !isPermission(permission))
+    if (bad !== undefined)
+      throw new Error(`The role ${role} has ${JSON.stringify(bad)}, which is not resource:action.`)
+  }
   const { keys: source, issuer } = keySource(options, options.allowInsecureLogin ?? false, clock)
   const verifier = createVerifier({ keys: source, issuer, audience, clock })
 

@@ -94,7 +94,6 @@ describe('a body that is refused', () => {
     [{ permissions: null }, 'permissions'],
     [{ permissions: ['notes'] }, 'permissions/0'],
     [{ permissions: ['notes:read', 'Notes:read'] }, 'permissions/1'],
-    [{ permissions: ['notes:read', 'notes:read'] }, 'permissions'],
     [{ permissions: Array.from({ length: 101 }, (_, index) => `notes:a${index}`) }, 'permissions'],
     [{ expiresAt: 5 }, 'expiresAt'],
     [{ expiresAt: '' }, 'expiresAt'],

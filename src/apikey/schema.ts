@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { auditColumns } from '../lib/audit.ts'
 
@@ -26,6 +27,8 @@ export const apiKeys = sqliteTable(
   },
   table => [
     index('api_keys_by_owner').on(table.ownerId, table.createdAt, table.id),
+    // What counts against the limit of an owner, without what has been replaced over the years.
+    index('api_keys_live').on(table.ownerId).where(sql`revoked_at IS NULL AND rotated_to IS NULL`),
     index('api_keys_by_time').on(table.createdAt, table.id),
   ],
 )

@@ -77,7 +77,7 @@ export type KeyStore = {
     context: AuditContext,
   ): Promise<KeyRecord>
   revoke(id: string, scope: KeyScope, context: AuditContext): Promise<void>
-  /** Revokes every key of an owner; returns how many that were. */
+  /** Revokes every key of an owner that is not dead yet; returns how many that were. */
   revokeOwned(ownerId: string, context: AuditContext): Promise<number>
 }
 
@@ -128,6 +128,8 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
   const within = (scope: KeyScope): SQL | undefined =>
     scope === 'all' ? undefined : eq(apiKeys.ownerId, scope.ownerId)
 
+  const unexpired = (now: number) => or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now))
+
   const live = (reader: Pick<Transaction, 'select'>, id: string, scope: KeyScope): KeyRecord => {
     const found = reader
       .select(recordColumns)
@@ -157,7 +159,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
               eq(apiKeys.ownerId, key.ownerId),
               isNull(apiKeys.revokedAt),
               isNull(apiKeys.rotatedTo),
-              or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now)),
+              unexpired(now),
             ),
           )
           .get()
@@ -269,7 +271,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
         const revoked = tx
           .update(apiKeys)
           .set({ revokedAt: now, updatedAt: now })
-          .where(and(eq(apiKeys.ownerId, ownerId), isNull(apiKeys.revokedAt)))
+          .where(and(eq(apiKeys.ownerId, ownerId), isNull(apiKeys.revokedAt), unexpired(now)))
           .returning({ id: apiKeys.id, name: apiKeys.name })
           .all()
         for (const { id, name } of revoked) record(tx, 'api_key.revoked', id, { name, ownerId }, context)

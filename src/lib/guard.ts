@@ -1,7 +1,7 @@
 import { type DocumentDecoration, Elysia } from 'elysia'
 import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
-import { allows } from './permission.ts'
+import { allows, isPermission } from './permission.ts'
 import { type ErrorAnswer, type ProblemTable, Refusal, respond } from './problem.ts'
 import { factsOf, pathOf } from './request.ts'
 
@@ -105,8 +105,9 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     .onError({ as: 'scoped' }, answerFailure)
     .macro({
       permission: (permission: Permission | 'any') => {
-        if (typeof permission !== 'string')
-          throw new TypeError('permission takes the name of a permission, or "any"')
+        if (permission !== 'any' && !isPermission(permission)) {
+          throw new TypeError(`permission takes resource:action or "any", not ${JSON.stringify(permission)}`)
+        }
         // The hooks of the route, filled while it is registered, whatever the order of its options.
         let hooks: object = {}
         let known: boolean | undefined
@@ -140,7 +141,15 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
           },
         }
       },
-      credential: (_kind: 'jwt') => ({ detail: operation({ 'x-credential': 'jwt' }) }),
+      // `permission` reads this where both stand on one route, and then looks no key up; where one of them came from a
+      // group or guard around the route, it is enforced here.
+      credential: (_kind: 'jwt') => ({
+        detail: operation({ 'x-credential': 'jwt' }),
+        beforeHandle: ({ request }: { request: Request }) => {
+          const outcome = admissions.get(request)?.outcome
+          if (!outcome?.ok || outcome.principal.kind === 'key') throw new Failure('jwt_required')
+        },
+      }),
     })
     .resolve({ as: 'scoped' }, handOut)
     .onStart(app => {

@@ -103,3 +103,10 @@ describe('the permissions of roles', () => {
     )
   })
 })
+
+test('of three segments covers nothing and is covered by nothing but itself: it would be cut short', () => {
+  expect(covers('a:b', 'a:b:c')).toBe(false)
+  expect(covers('a:*', 'a:b:c')).toBe(false)
+  expect(covers('*:*', 'a:b:c')).toBe(false)
+  expect(covers('a:b:c', 'a:b')).toBe(false)
+})

@@ -1,13 +1,19 @@
 /** `resource:action`, each segment a word or `*` for any. */
 export const permissionPattern = '^([a-z][a-z0-9-]{0,39}|\\*):([a-z][a-z0-9-]{0,39}|\\*)$'
 
+const form = new RegExp(permissionPattern)
+
+/** Whether a value is a permission; those of more segments, say, would be cut short in a comparison. */
+export const isPermission = (value: unknown): value is string => typeof value === 'string' && form.test(value)
+
 const segmentCovers = (granted: string, needed: string): boolean => granted === '*' || granted === needed
 
 /** Whether a granted permission includes a needed one; `*` is included only by `*`. */
 export const covers = (granted: string, needed: string): boolean => {
   if (granted === needed) return true
-  const [grantedResource = '', grantedAction = ''] = granted.split(':')
-  const [neededResource = '', neededAction = ''] = needed.split(':')
+  const [grantedResource = '', grantedAction = '', ...grantedRest] = granted.split(':')
+  const [neededResource = '', neededAction = '', ...neededRest] = needed.split(':')
+  if (grantedRest.length > 0 || neededRest.length > 0) return false
   return segmentCovers(grantedResource, neededResource) && segmentCovers(grantedAction, neededAction)
 }
 

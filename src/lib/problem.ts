@@ -256,7 +256,9 @@ export const createProblems = <
     const response =
       respond(table, failure, request) ?? respond(table, new Failure('internal_error'), request)
     if (response === null) throw new Error('The table of problems lacks internal_error')
-    if (response.status >= 500) onUnexpected(failure.cause ?? error, request)
+    // A failure of ours without a cause was meant, such as load that is shed: a line for each would add to it.
+    const isMeant = error instanceof Failure && error.cause === undefined && Object.hasOwn(table, error.code)
+    if (response.status >= 500 && !isMeant) onUnexpected(failure.cause ?? error, request)
     return response
   }
 

@@ -2,9 +2,12 @@ import { Type } from '@sinclair/typebox'
 import { t } from 'elysia'
 import { isoTime } from '../lib/clock.ts'
 import { pageQuery } from '../lib/page-query.ts'
-import { DisplayName, EmailInput, PasswordInput, Roles, type User, UserStatus } from '../userdb/index.ts'
+import { DisplayName, EmailInput, PasswordInput, RoleName, type User, UserStatus } from '../userdb/index.ts'
 
 const strict = { additionalProperties: false } as const
+
+// That each is there once is for `userdb` to check: TypeBox would hash whatever stands in a list that is refused anyway.
+const RoleNames = t.Array(RoleName, { maxItems: 16 })
 
 /** A user on the wire: times in ISO 8601. */
 export const UserView = t.Object(
@@ -53,13 +56,13 @@ export const CreateUserBody = t.Object(
     email: EmailInput,
     password: PasswordInput,
     displayName: t.Optional(t.Nullable(DisplayName)),
-    roles: t.Optional(Roles),
+    roles: t.Optional(RoleNames),
   },
   strict,
 )
 
 export const ChangeUserBody = t.Object(
-  { displayName: t.Optional(t.Nullable(DisplayName)), roles: t.Optional(Roles) },
+  { displayName: t.Optional(t.Nullable(DisplayName)), roles: t.Optional(RoleNames) },
   strict,
 )
 

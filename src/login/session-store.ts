@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, eq, isNull, ne, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, ne, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -179,9 +179,22 @@ export const createSqliteSessionStore = ({
             : scope === 'others'
               ? and(mine, ne(sessions.id, id))
               : mine
-        const by = { ...context, actorId: userId }
-        for (const session of tx.select().from(sessions).where(chosen).all())
-          end(tx, session, isStale ? 'refresh_token_reused' : 'signed_out', by)
+        const now = clock()
+        const reason: EndReason = isStale ? 'refresh_token_reused' : 'signed_out'
+        // One statement however many there are: nothing else is served meanwhile.
+        const ended = tx
+          .update(sessions)
+          .set({ endedAt: now, endReason: reason })
+          .where(and(chosen, gt(sessions.expiresAt, now)))
+          .returning({ id: sessions.id })
+          .all()
+        if (ended.length === 0) return
+        const detail = { sessionId: id, reason, scope: isStale ? 'local' : scope, sessions: ended.length }
+        writeAudit(
+          tx,
+          { at: now, action: 'session.ended', subjectId: userId, detail },
+          { ...context, actorId: userId },
+        )
       }),
   }
 }

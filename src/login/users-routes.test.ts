@@ -136,7 +136,7 @@ const invalid: Refused[] = [
   ],
   ['a hash', 'root POST /users', made({ passwordHash: 'x' }), '422 invalid_request passwordHash'],
   ['a bad role', 'root POST /users', made({ roles: ['Admin'] }), '422 invalid_request roles/0'],
-  ['a role twice', 'root PATCH /users/{bob}', { roles: ['user', 'user'] }, '422 invalid_request roles'],
+  ['a role twice', 'root PATCH /users/{bob}', { roles: ['user', 'user'] }, '422 roles_invalid roles'],
   ['null for roles', 'root PATCH /users/{bob}', { roles: null }, '422 invalid_request roles'],
   ['a new address', 'root PATCH /users/{bob}', { email: 'eve@example.com' }, '422 invalid_request email'],
   ['a status', 'root PATCH /users/{bob}', { status: 'disabled' }, '422 invalid_request status'],

@@ -3,6 +3,7 @@ import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Elysia, status, t } from 'elysia'
 import { internalsOf, type Principal } from '../apikey/index.ts'
+import type { AuditContext } from '../lib/audit.ts'
 import { auditContextOf } from '../lib/request.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { ServiceGuard } from './guard.ts'
@@ -49,6 +50,23 @@ export const accountRoutes = ({ problems, guard, login, database }: AccountOptio
   // The guard let the request in by this header, so it is there.
   const authorizationOf = ({ headers }: Request): string => headers.get('authorization') ?? ''
 
+  const clear = async (ownerId: string, context: AuditContext): Promise<void> => {
+    await internalsOf(guard).store().revokeOwned(ownerId, context)
+    await retryBusy(() => db.delete(documents).where(eq(documents.ownerId, ownerId)).run())
+  }
+
+  // The caller can't ask again, their token is dead on `login`; so what failed here is tried for ten minutes.
+  const keepClearing = async (ownerId: string, context: AuditContext): Promise<void> => {
+    for (let tries = 0; tries < 600; tries += 1) {
+      await Bun.sleep(1_000)
+      const isDone = await clear(ownerId, context).then(
+        () => true,
+        () => false,
+      )
+      if (isDone) return
+    }
+  }
+
   return new Elysia({ name: 'service-a/account', tags: ['Account'] })
     .use(problems)
     .use(guard)
@@ -75,10 +93,11 @@ export const accountRoutes = ({ problems, guard, login, database }: AccountOptio
       async ({ principal: { ownerId }, request, server }) => {
         // First there: once it is closed nobody can sign in, and what is left here can be cleared at leisure.
         await login.closeOwnAccount(authorizationOf(request))
-        await internalsOf(guard)
-          .store()
-          .revokeOwned(ownerId, auditContextOf(request, server, ownerId))
-        await retryBusy(() => db.delete(documents).where(eq(documents.ownerId, ownerId)).run())
+        const context = auditContextOf(request, server, ownerId)
+        await clear(ownerId, context).catch((error: unknown) => {
+          void keepClearing(ownerId, context)
+          throw error
+        })
         return status(204, undefined)
       },
       {
