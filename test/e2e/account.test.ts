@@ -70,6 +70,10 @@ describe.each([...tokenModes])('accounts across both services, tokens signed by 
     const refused = await makeFor(bob.accessToken, ann.id)
     expectProblem(refused, 403, 'insufficient_permission')
     expect(refused.headers.get('www-authenticate')).toBe(insufficientScope)
+    // Nor are they told whether there is such an owner.
+    for (const ownerId of [`usr_${'0'.repeat(32)}`, 'nobody']) {
+      expectProblem(await makeFor(bob.accessToken, ownerId), 403, 'insufficient_permission')
+    }
     expect((await makeFor(bob.accessToken, bob.id)).status).toBe(201)
   })
 

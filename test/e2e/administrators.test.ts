@@ -120,7 +120,13 @@ describe('the first administrator', () => {
 
   /** The one-time token that a start printed for the person at the terminal. */
   const printedToken = async (): Promise<string> => {
-    while (!login.program().stderr().includes('password of yours')) await Bun.sleep(5)
+    for (
+      let tries = 0;
+      tries < 1_000 && !login.program().stderr().includes('password of yours');
+      tries += 1
+    ) {
+      await Bun.sleep(10)
+    }
     const token = /lks_[\w-]{43}/.exec(login.program().stderr())?.[0] ?? ''
     stage.keepSecret(token)
     return token

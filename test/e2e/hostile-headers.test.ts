@@ -126,7 +126,8 @@ test('every answer forbids sniffing, framing and running it, and allows no other
 test('each request has its line in the log, with its id, status and caller, and no secret (LOG-01, LOG-02)', async () => {
   await ask('service', 'GET /documents/mine?api_key=in-the-query', [withKey(), 'X-Request-Id: good-one'])
   await ask('service', 'GET /documents/mine', ['X-API-Key: nonsense', 'X-Request-Id: bad-one'])
-  site.stage.keepSecret('in-the-query', 'nonsense', 'password@localhost')
+  await site.service.program().waitForLine(line => line.includes('"bad-one"'))
+  site.stage.keepSecret('in-the-query', 'nonsense')
   await Promise.all([site.login.stop(), site.service.stop()])
   expect(site.stage.leaks()).toEqual([])
   const lines = site.stage.logLines().map(parseJson)

@@ -68,6 +68,15 @@ describe('the pair', () => {
     expect([made.status, written.status]).toEqual([201, 201])
   })
 
+  test('does not take for its own what answers on its ports already, another pair say', async () => {
+    const [LOGIN_PORT = '', SERVICE_A_PORT = ''] = ports.map(String)
+    const second = stage.run({ folder, env: { LOGIN_PORT, SERVICE_A_PORT } })
+    expect((await second.ended).code).toBe(1)
+    expect(second.stderr()).toContain(LOGIN_PORT)
+    expect(second.lines.some(line => line.startsWith('Latchkey is up'))).toBe(false)
+    expect((await call(`${service()}/documents/first`, { key: keyText })).body).toEqual([1])
+  })
+
   test('is ended by one SIGTERM, both services in order, with 0', async () => {
     pair.signal('SIGTERM')
     expect(await pair.ended).toEqual({ code: 0, signal: null })

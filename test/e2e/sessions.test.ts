@@ -136,6 +136,15 @@ describe.each([...tokenModes])('sessions, tokens signed by %s', mode => {
     await expectOver(d)
   })
 
+  test('signing out by a token that was traded long ago ends its own session and no other, whatever the scope', async () => {
+    const dave = await addPerson(site, adminToken, { name: 'dave' })
+    const other = await signIn(site, dave)
+    const latest = await renew(await renew(dave))
+    expect((await logout(dave.refreshToken, 'global')).status).toBe(204)
+    await expectOver(latest)
+    await expectLive(other)
+  })
+
   test('signing out is answered alike whatever the token, and ends nobody else’s session', async () => {
     const bob = await addPerson(site, adminToken, { name: 'bob' })
     const over = await signIn(site, ann)

@@ -32,7 +32,7 @@ beforeAll(async () => {
   const ann = await addPerson(site, (await signIn(site, site.admin)).accessToken, { name: 'ann' })
   given = await makeGiven(site, ann.accessToken)
   const forge = createForge(site, secret, { id: ann.id, sessionId: `ses_${'0'.repeat(32)}` })
-  powerless = await forge({ claims: { roles: [] } })
+  powerless = forge({ claims: { roles: [] } })
 })
 afterAll(() => site.stage.end())
 
