@@ -1,3 +1,4 @@
+export { Failure } from '../lib/failure.ts'
 export { createRemoteKeys } from '../lib/jwt/jwks.ts'
 export {
   createSecretSource,

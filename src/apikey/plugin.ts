@@ -71,7 +71,8 @@ const isLoopback = ({ hostname }: URL): boolean => /^(localhost|127(\.\d{1,3}){3
 
 /** RFC 8725 section 3.10 asks for keys over an authenticated channel. */
 const secureUrl = (text: string, allowInsecure: boolean): URL => {
-  const url = new URL(text)
+  const url = URL.parse(text)
+  if (url === null) throw new Error(`${JSON.stringify(text)} is not the address of an issuer.`)
   if (url.protocol !== 'https:' && !allowInsecure && !isLoopback(url)) {
     throw new Error(
       `${url.origin} is not https. Use https, or allowInsecureLogin where the network is your own.`,
@@ -130,6 +131,7 @@ let installed = 0
 export const apikey = <const Permission extends string>(options: ApikeyOptions<Permission>) => {
   const { audience, roles, prefix = 'lk', clock = systemClock, secretHashCost: cost = lowestCost } = options
   if (!prefixPattern.test(prefix)) throw new Error(`The prefix of keys must match ${prefixPattern.source}.`)
+  if (audience === '') throw new Error('The audience must name this service.')
   for (const [role, permissions] of Object.entries<readonly string[]>(roles)) {
     const bad = permissions.find(permission => !isPermission(permission))
     if (bad !== undefined)

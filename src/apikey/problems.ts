@@ -1,4 +1,4 @@
-import { createLog } from '../lib/log.ts'
+import { createLog, type Log } from '../lib/log.ts'
 import { createProblems, type ProblemTable } from '../lib/problem.ts'
 import { factsOf } from '../lib/request.ts'
 import { apikeyProblems } from './errors.ts'
@@ -10,11 +10,12 @@ export type ProblemsOptions<Extra> = {
   readonly onUnexpected?: (error: unknown, request: Request) => void
 }
 
+let log: Log | null = null
+
 const logUnexpected = (error: unknown, request: Request): void => {
-  createLog({ level: 'error', service: 'latchkey' }).error(
-    { error, requestId: factsOf(request).id },
-    'unexpected error',
-  )
+  // Made when there is something to say: an app may never ask for it.
+  log ??= createLog({ level: 'error', service: 'latchkey' })
+  log.error({ error, requestId: factsOf(request).id }, 'unexpected error')
 }
 
 /**

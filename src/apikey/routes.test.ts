@@ -161,10 +161,21 @@ describe('PATCH /api-keys/:id', () => {
       'root',
       'PATCH',
       `/api-keys/${ghost.id}`,
-      { body: { permissions: [] } },
+      { body: { permissions: ['notes:read'] } },
       'admin',
     )
     expect(members(answer)).toMatchObject({ code: 'owner_unknown' })
+    const rotated = await host.by('root', 'POST', `/api-keys/${ghost.id}/rotate`, {}, 'admin')
+    expect(members(rotated)).toMatchObject({ code: 'owner_unknown' })
+    // To take away needs nobody's word.
+    const narrowed = await host.by(
+      'root',
+      'PATCH',
+      `/api-keys/${ghost.id}`,
+      { body: { permissions: [] } },
+      'admin',
+    )
+    expect(narrowed.status).toBe(200)
   })
 })
 

@@ -32,8 +32,8 @@ export type Owner = { readonly id: string; readonly roles: readonly string[] }
 
 export type ApikeyRoutesOptions = {
   /**
-   * Finds the owner that an admin names, with the caller's own `Authorization` header; null when there is none.
-   * Without it nobody makes keys for others.
+   * Finds the owner that an admin names, with the caller's own `Authorization` header; null for anyone who may not own
+   * keys, such as a disabled user. Without it nobody makes keys for others.
    */
   readonly findOwner?: (ownerId: string, request: Request) => Promise<Owner | null>
 }
@@ -92,10 +92,16 @@ export const keyRoutes = <Permission extends string, Code extends string>({
   ): Promise<readonly string[]> => {
     if (ownerId === principal.ownerId) return principal.permissions
     if (!allows(principal.permissions, manageKeys)) throw forbidden()
-    const owner = findOwner === undefined ? null : await findOwner(ownerId, request)
-    if (owner === null) {
-      throw new Failure<KeyCode>('owner_unknown', { errors: [{ field: 'ownerId', rule: 'must be a user' }] })
+    if (findOwner === undefined) {
+      throw new Failure<KeyCode>('owner_unknown', {
+        errors: [{ field: 'ownerId', rule: 'must be the caller: this service knows no other owners' }],
+      })
     }
+    const owner = await findOwner(ownerId, request)
+    if (owner === null)
+      throw new Failure<KeyCode>('owner_unknown', {
+        errors: [{ field: 'ownerId', rule: 'must be an active user' }],
+      })
     return permissionsOf(roles, owner.roles)
   }
 
@@ -160,11 +166,13 @@ export const keyRoutes = <Permission extends string, Code extends string>({
       '/:id',
       async ({ principal, params, body, request, server }) => {
         const scope = scopeOf(principal)
-        const { ownerId } = await store().find(params.id, scope)
+        const { ownerId, permissions } = await store().find(params.id, scope)
         const { expiresAt, ...others } = body
         const changes =
           expiresAt === undefined ? others : { ...others, expiresAt: toExpiry(expiresAt, clock) }
-        const grantable = body.permissions === undefined ? [] : await grantableBy(principal, ownerId, request)
+        // To take away needs nobody's word: it must be possible for a key whose owner is gone, too.
+        const isNarrower = body.permissions?.every(needed => allows(permissions, needed)) ?? true
+        const grantable = isNarrower ? permissions : await grantableBy(principal, ownerId, request)
         const context = auditContextOf(request, server, principal.ownerId)
         return toApiKey(await keys().change(params.id, scope, changes, grantable, context))
       },
@@ -197,9 +205,12 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .post(
       '/:id/rotate',
       async ({ principal, params, body, request, server, set }) => {
+        const scope = scopeOf(principal)
+        // A new text for somebody else's key is a new key for them, so they must be there.
+        await grantableBy(principal, (await store().find(params.id, scope)).ownerId, request)
         const key = await keys().rotate(
           params.id,
-          scopeOf(principal),
+          scope,
           body?.graceSeconds ?? defaultGraceSeconds,
           auditContextOf(request, server, principal.ownerId),
         )

@@ -14,14 +14,16 @@ const folder = './data'
 const command = (): string[] =>
   Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, Bun.main]
 
+const adminEmail = 'admin@example.com'
+const passwordPath = join(folder, 'admin-password')
+
 const passwordFile = (): string => {
-  const path = join(folder, 'admin-password')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  if (!existsSync(path)) {
+  if (!existsSync(passwordPath)) {
     const password = Buffer.from(crypto.getRandomValues(new Uint8Array(18))).toString('base64url')
-    writeFileSync(path, `${password}\n`, { mode: 0o600, flag: 'wx' })
+    writeFileSync(passwordPath, `${password}\n`, { mode: 0o600, flag: 'wx' })
   }
-  return path
+  return passwordPath
 }
 
 const portOf = (env: Env, name: string, fallback: number): number => {
@@ -32,7 +34,7 @@ const portOf = (env: Env, name: string, fallback: number): number => {
 }
 
 /** Settings that are one role's own, and would be wrong for the other. */
-const notShared = ['PORT', 'DATABASE_PATH', 'ISSUER', 'LOGIN_URL', 'AUDIENCE', 'AUDIENCES', 'HOST']
+const notShared = ['PORT', 'DATABASE_PATH', 'ISSUER', 'LOGIN_URL', 'AUDIENCE', 'HOST']
 
 const isReady = async (url: string): Promise<boolean> => {
   try {
@@ -42,16 +44,14 @@ const isReady = async (url: string): Promise<boolean> => {
   }
 }
 
-const nextSteps = (login: string, service: string, email: string, password: string | null): string => `
+const nextSteps = (login: string, service: string, file: string | null): string => `
 Latchkey is up:
   login      ${login}
   service-a  ${service}
-
-The administrator is ${email}${password === null ? '' : `; the password is in ${password}`}.
-
+${file === null ? '' : `\nThe administrator is ${adminEmail}; the password is in ${file}.\n`}
 Sign in:
   TOKEN=$(curl -s ${login}/auth/login -H 'content-type: application/json' \\
-    -d "{\\"email\\":\\"${email}\\",\\"password\\":\\"${password === null ? 'your password' : `$(cat ${password})`}\\"}" \\
+    -d "{\\"email\\":\\"${file === null ? 'you@example.com' : adminEmail}\\",\\"password\\":\\"${file === null ? 'your password' : `$(cat ${file})`}\\"}" \\
     | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
 Make a key:
   curl -s ${service}/api-keys -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \\
@@ -70,14 +70,13 @@ export const start = async (env: Env): Promise<void> => {
     if (await isReady(url)) throw new StartError(`${url} answers already: end what runs there.`)
   }
   const shared = Object.fromEntries(Object.entries(env).filter(([name]) => !notShared.includes(name)))
-  const isOwnAdmin = env.ADMIN_EMAIL !== undefined
-  const admin = isOwnAdmin
-    ? { email: env.ADMIN_EMAIL ?? '', file: null, settings: {} }
-    : (() => {
-        const file = passwordFile()
-        const email = 'admin@example.com'
-        return { email, file, settings: { ADMIN_EMAIL: email, ADMIN_PASSWORD_FILE: file } }
-      })()
+  const isNamed = ['ADMIN_EMAIL', 'ADMIN_PASSWORD', 'ADMIN_PASSWORD_FILE'].some(
+    name => (env[name] ?? '') !== '',
+  )
+  const isNew = !existsSync(join(folder, 'login.sqlite'))
+  // Made with the database and at no other time: beside one that is there, it would be nobody's password.
+  const file = !isNamed && (isNew || existsSync(passwordPath)) ? passwordFile() : null
+  const admin = file === null ? {} : { ADMIN_EMAIL: adminEmail, ADMIN_PASSWORD_FILE: file }
 
   const spawn = (role: string, settings: Record<string, string>) =>
     Bun.spawn(command(), {
@@ -90,8 +89,7 @@ export const start = async (env: Env): Promise<void> => {
     spawn('login', {
       PORT: new URL(login).port,
       DATABASE_PATH: join(folder, 'login.sqlite'),
-      AUDIENCES: 'service-a',
-      ...admin.settings,
+      ...admin,
     }),
     spawn('service-a', {
       PORT: new URL(service).port,
@@ -117,6 +115,6 @@ export const start = async (env: Env): Promise<void> => {
     }),
   )
   while (!isOver && !((await isReady(login)) && (await isReady(service)))) await Bun.sleep(50)
-  if (!isOver) process.stdout.write(nextSteps(login, service, admin.email, admin.file))
+  if (!isOver) process.stdout.write(nextSteps(login, service, file))
   process.exitCode = Math.max(...(await ended))
 }

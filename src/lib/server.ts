@@ -100,8 +100,11 @@ export const serve = ({
     })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : null
-    if (code !== 'EADDRINUSE') throw error
-    throw new StartError(`Port ${port} of ${host} is taken: end what listens there, or set PORT.`)
+    if (code === 'EADDRINUSE') {
+      throw new StartError(`Port ${port} of ${host} is taken: end what listens there, or set PORT.`)
+    }
+    if (typeof code !== 'string') throw error
+    throw new StartError(`HOST ${host} and PORT ${port} can not be listened on: ${code}.`)
   }
   const listening = app.server?.port ?? port
 
@@ -122,7 +125,8 @@ export const serve = ({
     }
     close()
     log.info({}, 'stopped')
-    log.flush()
+    // Waited for, so that a log whose reader is gone fails here: at the exit its writer would try for ever.
+    await Promise.race([new Promise(resolve => log.flush(resolve)), Bun.sleep(1_000)])
     process.exit(0)
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal))

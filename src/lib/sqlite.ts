@@ -40,14 +40,7 @@ const createFile = (path: string): void => {
   }
 }
 
-/**
- * Opens a database file (0600, its folder made) or `:memory:`, with the settings that every role relies on.
- * Call {@link settle} once it is migrated.
- *
- * @throws StartError when the file is there but empty: SQLite would take it for a new database, and what was in
- * it would be gone without a word.
- */
-export const openDatabase = (path: string): Database => {
+const open = (path: string): Database => {
   if (path !== ':memory:') {
     if (!existsSync(path)) {
       createFile(path)
@@ -69,6 +62,22 @@ export const openDatabase = (path: string): Database => {
   return database
 }
 
+/**
+ * Opens a database file (0600, its folder made) or `:memory:`, with the settings that every role relies on.
+ * Call {@link settle} once it is migrated.
+ *
+ * @throws StartError when the file can't be opened as a database, or is there but empty: SQLite would take it for a
+ * new one, and what was in it would be gone without a word.
+ */
+export const openDatabase = (path: string): Database => {
+  try {
+    return open(path)
+  } catch (error) {
+    if (error instanceof StartError || !(error instanceof Error)) throw error
+    throw new StartError(`${path} can not be opened as a database: ${error.message}`, { cause: error })
+  }
+}
+
 /** Closes a database with everything in its one file, where nobody else has it open. */
 export const closeDatabase = (database: Database): void => {
   database.run('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -85,8 +94,12 @@ const isBusy = (error: unknown): boolean =>
 
 /** Whether an error says that the file can't be used just now, rather than that the statement is wrong. */
 export const isDatabaseUnavailable = (error: unknown): boolean =>
-  error instanceof SQLiteError &&
-  /^SQLITE_(BUSY|LOCKED|FULL|READONLY|IOERR|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(error.code ?? '')
+  error instanceof StartError
+    ? isDatabaseUnavailable(error.cause)
+    : error instanceof SQLiteError &&
+      /^SQLITE_(BUSY|LOCKED|FULL|READONLY|IOERR|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(
+        error.code ?? '',
+      )
 
 /** Whether a write broke a unique index. */
 export const isUniqueViolation = (error: unknown): boolean =>

@@ -55,7 +55,10 @@ export const createServiceApp = ({
       keyRoutes({
         auth: guard,
         problems,
-        findOwner: (ownerId, { headers }) => login.findUser(ownerId, headers.get('authorization') ?? ''),
+        findOwner: async (ownerId, { headers }) => {
+          const user = await login.findUser(ownerId, headers.get('authorization') ?? '')
+          return user?.status === 'active' ? user : null
+        },
       }),
     )
     .use(accountRoutes({ problems, guard, login, database }))

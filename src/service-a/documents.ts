@@ -14,7 +14,7 @@ import type { ServiceProblems } from './problems.ts'
 import { documents } from './schema.ts'
 
 const maxDocuments = 1_000
-const namePattern = /^[A-Za-z0-9._-]{1,128}$/
+const namePattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/
 
 const Entry = t.Object({ name: t.String(), etag: t.String(), createdAt: t.String(), updatedAt: t.String() })
 
@@ -31,7 +31,7 @@ const refuse = (code: ServiceCode) => new Failure<ServiceCode>(code)
 // Elysia hands out null, whatever its types say, for a name whose percent-encoding is broken.
 const checkName = (name: string | null): void => {
   if (name === null || !namePattern.test(name)) {
-    const errors = [{ field: 'name', rule: 'must be 1 to 128 of A-Z, a-z, 0-9, dot, underscore and hyphen' }]
+    const errors = [{ field: 'name', rule: 'must be 1 to 128 of A-Z a-z 0-9 . _ - and not . or ..' }]
     throw new Failure<ServiceCode>('document_name_invalid', { errors })
   }
 }

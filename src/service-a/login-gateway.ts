@@ -156,7 +156,9 @@ export const createLoginGateway = ({
       return answer
     }
     if (thrown instanceof Failure) throw thrown
-    if (signal.aborted) throw new Failure<ServiceCode>('login_timeout', { cause: thrown })
+    if (signal.aborted) {
+      throw new Failure<ServiceCode>('login_timeout', { retryAfterSeconds: 2, cause: thrown })
+    }
     throw unreachable(thrown)
   }
 
