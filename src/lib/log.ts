@@ -1,4 +1,5 @@
 import pino, { type DestinationStream, type Logger } from 'pino'
+import { SonicBoom } from 'sonic-boom'
 
 export type Log = Logger
 
@@ -26,8 +27,18 @@ export const createLog = (
       // Ends of lines and commands of a terminal that JSON lets stand as they are.
       hooks: { streamWrite: line => line.replace(/[\u007f-\u009f\u2028\u2029]/g, escapeCharacter) },
     },
-    destination ?? pino.destination({ dest: 1, sync: false, maxLength: 1_048_576 }),
+    destination ?? standardOutput(),
   )
+
+/**
+ * Standard output, written in the background and bounded: a reader that falls behind loses lines, one that is gone
+ * loses all. pino's own destination writes what is left when the process exits, and without a reader it tries for ever.
+ */
+const standardOutput = (): DestinationStream => {
+  const output = new SonicBoom({ fd: 1, sync: false, maxLength: 1_048_576 })
+  output.on('error', () => {})
+  return output
+}
 
 const escapeCharacter = (character: string): string =>
   `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`

@@ -125,7 +125,7 @@ export const serve = ({
     }
     close()
     log.info({}, 'stopped')
-    // Waited for, so that a log whose reader is gone fails here: at the exit its writer would try for ever.
+    // What is left of the log, unless nobody reads it.
     await Promise.race([new Promise(resolve => log.flush(resolve)), Bun.sleep(1_000)])
     process.exit(0)
   }
