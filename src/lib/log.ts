@@ -35,7 +35,8 @@ export const createLog = (
  * loses all. pino's own destination writes what is left when the process exits, and without a reader it tries for ever.
  */
 const standardOutput = (): DestinationStream => {
-  const output = new SonicBoom({ fd: 1, sync: false, maxLength: 1_048_576 })
+  // With a least length, if only of 1, `flush` calls back when everything is written.
+  const output = new SonicBoom({ fd: 1, sync: false, minLength: 1, maxLength: 1_048_576 })
   output.on('error', () => {})
   return output
 }
