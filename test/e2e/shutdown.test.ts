@@ -135,6 +135,32 @@ test('without requests under way both end at once, idle connections or not', asy
   }
 })
 
+test('the last word of a log is written before the process ends', async () => {
+  for (let round = 0; round < 5; round += 1) {
+    for (const role of [site.login, site.service]) {
+      await role.stop()
+      expect(member(parseJson(role.program().lines.at(-1) ?? ''), 'msg')).toBe('stopped')
+      await role.restart()
+    }
+  }
+})
+
+test.each([0, 1, 5])(
+  'a log that nobody reads any more stops neither the service nor its end (LOG-04, %p requests)',
+  async count => {
+    for (const role of [site.login, site.service]) {
+      await role.program().closeOutput()
+      for (let request = 0; request < count; request += 1) {
+        expect((await call(`${role.url}/readyz`)).status).toBe(200)
+      }
+      const ending = await Promise.race([role.stop(), Bun.sleep(10_000)])
+      if (ending === undefined) await role.kill()
+      expect(ending).toEqual({ code: 0, signal: null })
+      await role.restart()
+    }
+  },
+)
+
 test('a request that never ends is cut after DRAIN_SECONDS, and the process still ends with 0', async () => {
   const { service } = site
   await service.stop()

@@ -25,6 +25,8 @@ export type Program = {
   /** The first line that is wanted, written or yet to come. @throws Error when the program ends before, or after 20 s. */
   waitForLine(isWanted: (line: string) => boolean): Promise<string>
   signal(name: Signal): void
+  /** Stops reading its standard output for good, as a collector of logs does that dies. */
+  closeOutput(): Promise<void>
 }
 
 export type ProgramOptions = {
@@ -60,11 +62,14 @@ export const startProgram = ({ args = [], env = {}, folder }: ProgramOptions): P
     for (const listener of listeners) listener()
   }
 
+  const output = child.stdout.getReader()
   const readLines = async (): Promise<void> => {
     const decoder = new TextDecoder()
     let rest = ''
-    for await (const chunk of child.stdout) {
-      const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    for (;;) {
+      const { done, value } = await output.read()
+      if (done) break
+      const parts = (rest + decoder.decode(value, { stream: true })).split('\n')
       rest = parts.pop() ?? ''
       lines.push(...parts)
       tell()
@@ -111,5 +116,6 @@ export const startProgram = ({ args = [], env = {}, folder }: ProgramOptions): P
         look()
       }),
     signal: name => child.kill(name),
+    closeOutput: () => output.cancel(),
   }
 }
