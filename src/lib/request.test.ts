@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { auditContextOf, factsOf } from './request.ts'
+import { auditContextOf, factsOf, pathOf } from './request.ts'
 
 const requestWith = (id?: string): Request =>
   new Request('http://localhost/', id === undefined ? {} : { headers: { 'x-request-id': id } })
@@ -79,4 +79,15 @@ describe('the context of an audit row', () => {
     const request = requestWith()
     expect(auditContextOf(request, null, null).requestId).toBe(factsOf(request).id)
   })
+})
+
+test('LOG-02: a key or token that was pasted into a path is not in the path of the log', () => {
+  const key = `lk_${'a1B2c'.repeat(13)}`
+  const token = `eyJ${'x'.repeat(20)}.eyJ${'y'.repeat(40)}.${'z'.repeat(43)}`
+  for (const secret of [key, token]) {
+    const path = pathOf(`http://localhost/api-keys/${secret}/rotate?key=${secret}`)
+    expect(path).not.toContain(secret.slice(5, 40))
+    expect(path.endsWith('/rotate')).toBe(true)
+  }
+  expect(pathOf(`http://localhost/documents/${'x'.repeat(128)}`)).toBe(`/documents/${'x'.repeat(128)}`)
 })

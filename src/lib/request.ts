@@ -41,9 +41,16 @@ export const auditContextOf = <ActorId extends string | null>(
   address: server?.requestIP(request)?.address ?? null,
 })
 
-/** The path of a URL, without query: a query can hold what nobody should have put there. */
+/** Keys and tokens, which somebody may put where they do not belong. */
+const credentials = /_[0-9A-Za-z]{65}|eyJ[\w-]+\.[\w-]+\.[\w-]+/g
+
+/**
+ * The path of a URL, for logs: without query, at most 256 characters, and without a key or token that was pasted into
+ * it (LOG-02).
+ */
 export const pathOf = (url: string): string => {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   const end = url.indexOf('?', start)
-  return url.slice(start, end === -1 ? undefined : end).slice(0, 256)
+  const path = url.slice(start, end === -1 ? undefined : end)
+  return (path.length > 64 ? path.replace(credentials, '…') : path).slice(0, 256)
 }

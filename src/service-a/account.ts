@@ -4,8 +4,10 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { Elysia, status, t } from 'elysia'
 import { internalsOf, type Principal } from '../apikey/index.ts'
 import type { AuditContext } from '../lib/audit.ts'
+import { Failure } from '../lib/failure.ts'
 import { auditContextOf } from '../lib/request.ts'
 import { retryBusy } from '../lib/sqlite.ts'
+import type { ServiceCode } from './errors.ts'
 import type { ServiceGuard } from './guard.ts'
 import { type LoginGateway, Profile } from './login-gateway.ts'
 import type { ServiceProblems } from './problems.ts'
@@ -36,6 +38,12 @@ const toWhoami = ({ permissions, roles, ...principal }: Principal): typeof Whoam
   permissions: [...permissions],
   roles: [...roles],
 })
+
+/** @throws Failure `login_bad_answer` for the profile of anybody but the caller. */
+const own = ({ ownerId }: Principal, profile: Profile): Profile => {
+  if (profile.id === ownerId) return profile
+  throw new Failure<ServiceCode>('login_bad_answer', { cause: new Error('the answer is about another user') })
+}
 
 export type AccountOptions = {
   readonly problems: ServiceProblems
@@ -75,19 +83,28 @@ export const accountRoutes = ({ problems, guard, login, database }: AccountOptio
       response: { 200: Whoami },
       detail: { summary: 'Who the credential stands for, and what it may do' },
     })
-    .get('/account', ({ request }) => login.ownProfile(authorizationOf(request)), {
-      permission: 'any',
-      credential: 'jwt',
-      response: { 200: ProfileView },
-      detail: { summary: 'Read one’s profile' },
-    })
-    .patch('/account', ({ request, body }) => login.changeOwnProfile(body, authorizationOf(request)), {
-      permission: 'any',
-      credential: 'jwt',
-      body: ChangeBody,
-      response: { 200: ProfileView },
-      detail: { summary: 'Change one’s profile' },
-    })
+    .get(
+      '/account',
+      async ({ principal, request }) => own(principal, await login.ownProfile(authorizationOf(request))),
+      {
+        permission: 'any',
+        credential: 'jwt',
+        response: { 200: ProfileView },
+        detail: { summary: 'Read one’s profile' },
+      },
+    )
+    .patch(
+      '/account',
+      async ({ principal, request, body }) =>
+        own(principal, await login.changeOwnProfile(body, authorizationOf(request))),
+      {
+        permission: 'any',
+        credential: 'jwt',
+        body: ChangeBody,
+        response: { 200: ProfileView },
+        detail: { summary: 'Change one’s profile' },
+      },
+    )
     .delete(
       '/account',
       async ({ principal: { ownerId }, request, server }) => {

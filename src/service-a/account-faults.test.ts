@@ -27,3 +27,25 @@ test('KEY-15: what could not be cleared when an account was closed is cleared la
   ).toBe(0)
   service.database.close()
 })
+
+test('what login says about another user is not passed on', async () => {
+  const profile = {
+    id: userId('b'),
+    email: 'b@example.com',
+    displayName: null,
+    roles: [],
+    status: 'active' as const,
+  }
+  const service = createTestService({
+    login: { ownProfile: async () => profile, changeOwnProfile: async () => profile },
+  })
+  const headers = { ...(await service.as(ann)), 'content-type': 'application/json' }
+  for (const answer of [
+    await service.send('GET', '/account', { headers }),
+    await service.send('PATCH', '/account', { headers, raw: '{}' }),
+  ]) {
+    expect(answer.status).toBe(502)
+    expect(answer.text).not.toContain('b@example.com')
+  }
+  service.database.close()
+})
