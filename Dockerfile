@@ -6,7 +6,7 @@ COPY tsconfig.json ./
 COPY scripts scripts
 COPY db db
 COPY src src
-RUN bun run build
+RUN bun scripts/build-binary.ts
 
 FROM debian:bookworm-slim
 COPY --from=build /build/dist/latchkey /usr/local/bin/latchkey
