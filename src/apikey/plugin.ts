@@ -2,6 +2,7 @@ import type { Database } from 'bun:sqlite'
 import { migrations } from '../../db/apikey/index.ts'
 import { defaultBodyLimits } from '../lib/body.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
+import { isLoopbackHost } from '../lib/config.ts'
 import { Failure } from '../lib/failure.ts'
 import { createGuard } from '../lib/guard.ts'
 import { createRemoteKeys } from '../lib/jwt/jwks.ts'
@@ -67,13 +68,11 @@ export const internalsOf = (auth: object): ApikeyInternals => {
   return found
 }
 
-const isLoopback = ({ hostname }: URL): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname)
-
 /** RFC 8725 section 3.10 asks for keys over an authenticated channel. */
 const secureUrl = (text: string, allowInsecure: boolean): URL => {
   const url = URL.parse(text)
   if (url === null) throw new Error(`${JSON.stringify(text)} is not the address of an issuer.`)
-  if (url.protocol !== 'https:' && !allowInsecure && !isLoopback(url)) {
+  if (url.protocol !== 'https:' && !allowInsecure && !isLoopbackHost(url.hostname)) {
     throw new Error(
       `${url.origin} is not https. Use https, or allowInsecureLogin where the network is your own.`,
     )

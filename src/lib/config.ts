@@ -104,7 +104,8 @@ export const readConfig = <Schema extends TObject>(
   return values
 }
 
-const setting = {
+/** Settings by kind, for schemas of {@link readConfig}. */
+export const setting = {
   text: (options: SettingOptions & { default?: string; pattern?: string; minLength?: number }) =>
     Type.String(options),
   url: (options: SettingOptions & { default?: string }) =>
@@ -115,8 +116,6 @@ const setting = {
   list: (options: SettingOptions & { default: string[] }) =>
     Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 32, ...options }),
 }
-
-export { setting }
 
 /** Settings that both roles have. */
 export const commonSettings = ({ port, database }: { port: number; database: string }) => ({
