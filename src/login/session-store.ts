@@ -7,7 +7,13 @@ import { createId } from '../lib/id.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import { isActiveUser, type UserTransaction } from '../userdb/index.ts'
 import { writeAudit } from './audit.ts'
-import { createRefreshKey, isAuthentic, readRefreshToken, writeRefreshToken } from './refresh-token.ts'
+import {
+  createRefreshKey,
+  isAuthentic,
+  type RefreshToken,
+  readRefreshToken,
+  writeRefreshToken,
+} from './refresh-token.ts'
 import { sessions } from './schema.ts'
 
 /** A session lives this long without a refresh (NIST SP 800-63B section 2.2.3 leaves it to the service)... */
@@ -94,10 +100,9 @@ export const createSqliteSessionStore = ({
   }
 
   /** The session that a token is an authentic one of, and whether it is the last. */
-  const find = (tx: UserTransaction, text: string): { session: Session; behind: number } | null => {
-    const token = readRefreshToken(text)
-    const session = token && tx.select().from(sessions).where(eq(sessions.id, token.sessionId)).get()
-    if (!token || !session || isOver(session, clock()) || !isAuthentic(token, session.refreshKey)) return null
+  const find = (tx: UserTransaction, token: RefreshToken): { session: Session; behind: number } | null => {
+    const session = tx.select().from(sessions).where(eq(sessions.id, token.sessionId)).get()
+    if (!session || isOver(session, clock()) || !isAuthentic(token, session.refreshKey)) return null
     return { session, behind: session.refreshCounter - token.counter }
   }
 
@@ -143,9 +148,12 @@ export const createSqliteSessionStore = ({
       return session !== undefined && session.userId === userId && !isOver(session, clock())
     },
 
-    refresh: (refreshToken, context) =>
-      write(tx => {
-        const found = find(tx, refreshToken)
+    refresh: async (refreshToken, context) => {
+      // Garbage takes no lock of the database.
+      const token = readRefreshToken(refreshToken)
+      if (token === null) return null
+      return write(tx => {
+        const found = find(tx, token)
         if (found === null) return null
         const { session, behind } = found
         const now = clock()
@@ -163,11 +171,14 @@ export const createSqliteSessionStore = ({
           return null
         }
         return started(session, session.refreshCounter)
-      }),
+      })
+    },
 
-    signOut: (refreshToken, scope, context) =>
-      write(tx => {
-        const found = find(tx, refreshToken)
+    signOut: async (refreshToken, scope, context) => {
+      const token = readRefreshToken(refreshToken)
+      if (token === null) return
+      return write(tx => {
+        const found = find(tx, token)
         if (found === null) return
         const { id, userId } = found.session
         // A token that was traded long ago may be a stolen one: it ends its own session and no other.
@@ -195,6 +206,7 @@ export const createSqliteSessionStore = ({
           { at: now, action: 'session.ended', subjectId: userId, detail },
           { ...context, actorId: userId },
         )
-      }),
+      })
+    },
   }
 }
