@@ -16,8 +16,8 @@ type Client = {
   readonly codes: string
 }
 
-/** Routes that the client does not show: `/openapi.json` is there or not by configuration. */
-const hidden = ['GET /openapi.json']
+/** Routes that the client does not show: `/openapi.json` is there or not by configuration, the others take forms. */
+const hidden = ['GET /openapi.json', 'POST /oauth/token', 'POST /oauth/introspect', 'POST /oauth/revoke']
 
 const fields = (value: unknown): [string, unknown][] =>
   typeof value === 'object' && value !== null ? Object.entries(value) : []

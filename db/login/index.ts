@@ -1,8 +1,12 @@
 // Written by `bun run db:generate`.
 import type { MigrationSet } from '../../src/lib/migrate.ts'
 import sql0 from './0000_start.sql' with { type: 'text' }
+import sql1 from './0001_feed.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'login',
-  migrations: [{ tag: '0000_start', sql: sql0 }],
+  migrations: [
+    { tag: '0000_start', sql: sql0 },
+    { tag: '0001_feed', sql: sql1 },
+  ],
 }

@@ -2,6 +2,7 @@ import { migrations as loginMigrations } from '../../db/login/index.ts'
 import { migrations as serviceMigrations } from '../../db/service-a/index.ts'
 import { internalsOf } from '../apikey/index.ts'
 import { bySystem } from '../lib/audit.ts'
+import { readChanges } from '../lib/changes-schema.ts'
 import { systemClock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import { createSigner } from '../lib/jwt/signer.ts'
@@ -9,9 +10,14 @@ import { createLog } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { openDatabase } from '../lib/sqlite.ts'
 import { createLoginApp } from '../login/app.ts'
+import { createChangeLog } from '../login/change-log.ts'
+import { createPolls } from '../login/changes-poll.ts'
+import { createSqliteClientStore } from '../login/client-store.ts'
+import { createFeed } from '../login/feed.ts'
 import { createSqliteSessionStore } from '../login/session-store.ts'
 import { createSetupTokens } from '../login/setup.ts'
 import { createSecretKeys } from '../login/signing-keys.ts'
+import { createTokenRevocation } from '../login/token-revocation.ts'
 import { createServiceApp } from '../service-a/app.ts'
 import { createServiceGuard } from '../service-a/guard.ts'
 import type { LoginGateway } from '../service-a/login-gateway.ts'
@@ -42,7 +48,7 @@ const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
 /** An access token as login would sign it. */
 export const signToken = (
   sub: string,
-  claims: { readonly roles?: string[]; readonly sid?: string } = {},
+  claims: { readonly roles?: string[]; readonly sid?: string; readonly scope?: string } = {},
 ): Promise<string> =>
   signer.sign({
     iss: issuer,
@@ -50,7 +56,8 @@ export const signToken = (
     aud: [issuer, audience],
     exp: Math.floor(clock() / 1_000) + 300,
     jti: crypto.randomUUID(),
-    client_id: 'latchkey-login',
+    // RFC 9068 section 2.2: of a client by itself, `sub` is the client.
+    client_id: sub.startsWith('cli_') ? sub : 'latchkey-login',
     ...claims,
   })
 
@@ -62,13 +69,22 @@ export const createLogin = () => {
   const userStore = createSqliteUserStore({ database, clock, inTransaction: () => {} })
   const passwords = createPasswords({ concurrency: 1, parameters: { memoryCost: 8, timeCost: 1 } })
   const users = createUsers({ store: userStore, passwords, clock })
-  const sessions = createSqliteSessionStore({ database, clock })
+  const changes = createChangeLog(database)
+  const sessions = createSqliteSessionStore({ database, clock, changes })
+  const clients = createSqliteClientStore({ database, clock, changes })
+  const revocation = createTokenRevocation({ database, clock, changes })
+  const feed = createFeed({ database, clock, log })
+  const signingKeys = createSecretKeys(secret)
   const app = createLoginApp({
     users,
     userStore,
     sessions,
+    clients,
+    revocation,
+    feed,
+    polls: createPolls({ changes }),
     setup: createSetupTokens({ database, clock }),
-    signingKeys: createSecretKeys(secret),
+    signingKeys,
     issuer,
     audiences: [audience],
     accessTokenSeconds: 300,
@@ -80,7 +96,16 @@ export const createLogin = () => {
   })
   return {
     app,
-    users,
+    /** What the handlers of guarded routes do anything with. */
+    work: [users, clients, feed, signingKeys],
+    cursor: () => feed.snapshot(undefined).cursor,
+    /** Registers a service account that may read the feed; a token of its own. */
+    makeClient: async (): Promise<string> => {
+      const id = 'cli_reader'
+      const scopes = [readChanges]
+      await clients.register({ id, name: id, scopes, secret: { id: 'sec_1', hash: 'none' } }, bySystem)
+      return signToken(id, { scope: readChanges })
+    },
     /** Makes a user with these roles, and signs them in. */
     signIn: async (roles: readonly string[]): Promise<{ id: string; token: string }> => {
       const email = `${crypto.randomUUID()}@example.com`

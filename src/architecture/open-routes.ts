@@ -6,11 +6,18 @@ export const open: Readonly<Record<string, readonly string[]>> = {
     'GET /openapi.json',
     'GET /livez',
     'GET /readyz',
+    // Asks for no credential from this machine; to any other without METRICS_TOKEN it is not there.
+    'GET /metrics',
     'GET /.well-known/jwks.json',
+    'GET /.well-known/oauth-authorization-server',
     'POST /auth/login',
     'POST /auth/refresh',
     'POST /auth/logout',
     'POST /auth/setup',
+    // These ask for a client's secret by themselves, in the words of RFC 6749.
+    'POST /oauth/token',
+    'POST /oauth/introspect',
+    'POST /oauth/revoke',
   ],
   'service-a': ['GET /openapi.json', 'GET /livez', 'GET /readyz'],
   'a host': ['GET /livez'],

@@ -15,7 +15,7 @@ const Operation = Type.Object({
   requestBody: Type.Optional(
     Type.Object({
       required: Type.Boolean(),
-      content: Type.Object({ 'application/json': Type.Object({ schema: Type.Unknown() }) }),
+      content: Type.Record(Type.String(), Type.Object({ schema: Type.Unknown() })),
     }),
   ),
   parameters: Type.Optional(Type.Array(Type.Object({ name: Type.String(), in: Type.String() }))),
@@ -66,6 +66,7 @@ describe.each([
     title: `${method} ${path.replaceAll(/:([a-z]+)/g, '{$1}')}`,
     permission: extension(hooks.detail, 'x-permission'),
     credential: extension(hooks.detail, 'x-credential'),
+    isOAuth: extension(hooks.detail, 'x-oauth') === true,
     body: hooks.body === undefined ? undefined : { schema: JSON.parse(JSON.stringify(hooks.body)) },
     successes: Object.keys(hooks.response ?? {}),
   }))
@@ -80,7 +81,7 @@ describe.each([
 
   test('says of each route what a caller must hold, and by which credential', async () => {
     const { paths } = await parse()
-    for (const { title, permission, credential } of routes) {
+    for (const { title, permission, credential, isOAuth } of routes) {
       const [method = '', path = ''] = title.split(' ')
       const operation = paths[path]?.[method.toLowerCase()]
       const schemes = operation?.security.flatMap(scheme => Object.keys(scheme))
@@ -89,7 +90,7 @@ describe.each([
       expect([title, operation?.['x-permission'], operation?.['x-credential'], schemes]).toEqual([
         title,
         ...(isOpen ? [undefined, undefined] : [String(permission), credential === 'jwt' ? 'jwt' : undefined]),
-        isOpen ? [] : takesKeys ? ['accessToken', 'apiKey'] : ['accessToken'],
+        isOAuth ? ['client'] : isOpen ? [] : takesKeys ? ['accessToken', 'apiKey'] : ['accessToken'],
       ])
     }
     expect(routes.filter(({ permission }) => permission !== undefined).length).toBeGreaterThan(5)
@@ -97,21 +98,28 @@ describe.each([
 
   test('says of each route what it answers: its own statuses, and a problem for any other', async () => {
     const { paths, components } = await parse()
-    for (const { title, successes } of routes) {
+    for (const { title, successes, isOAuth } of routes) {
       const [method = '', path = ''] = title.split(' ')
-      expect([title, Object.keys(paths[path]?.[method.toLowerCase()]?.responses ?? {}).sort()]).toEqual([
-        title,
-        [...successes, 'default'].sort(),
-      ])
+      const responses = paths[path]?.[method.toLowerCase()]?.responses ?? {}
+      expect([title, Object.keys(responses).sort()]).toEqual([title, [...successes, 'default'].sort()])
+      const errors = `#/components/responses/${isOAuth ? 'OAuthError' : 'Problem'}`
+      expect([title, responses.default]).toEqual([title, { $ref: errors }])
     }
     expect(JSON.stringify(components.schemas.Problem)).toContain('"enum":[')
   })
 
-  test('describes the body of each route that takes one, as JSON', async () => {
+  test('describes the body of each route that takes one, as JSON, or as a form where OAuth is spoken', async () => {
     const { paths } = await parse()
-    for (const { title, body } of routes) {
+    for (const { title, body, isOAuth } of routes) {
       const [method = '', path = ''] = title.split(' ')
       const { requestBody } = paths[path]?.[method.toLowerCase()] ?? {}
+      if (isOAuth) {
+        expect([title, Object.keys(requestBody?.content ?? {})]).toEqual([
+          title,
+          ['application/x-www-form-urlencoded'],
+        ])
+        continue
+      }
       expect([title, requestBody?.content]).toEqual([title, body && { 'application/json': body }])
       // The one that may be left out.
       if (body) expect([title, requestBody?.required]).toEqual([title, !path.endsWith('/rotate')])

@@ -32,7 +32,7 @@ describe('a command', () => {
 
   test.each(['help', '--help'])('%s tells every command, on standard output', async command => {
     expect(await run([command], {})).toBe(0)
-    for (const known of ['health', 'version', 'help', 'ROLE']) expect(output).toContain(known)
+    for (const known of ['clients', 'health', 'version', 'help', 'ROLE']) expect(output).toContain(known)
     expect(errors).toBe('')
   })
 
@@ -47,6 +47,17 @@ describe('a command', () => {
   ])('%j that is none is told how to be one, on standard error, with exit code 2', async args => {
     expect(await run(args, {})).toBe(2)
     expect(errors).toStartWith('Usage: latchkey [command]')
+    expect(output).toBe('')
+  })
+})
+
+describe('clients', () => {
+  test('is the service accounts of the login, with its own exit codes and words', async () => {
+    expect(await run(['clients'], {})).toBe(2)
+    expect(errors).toStartWith('Usage: latchkey clients <verb>')
+    errors = ''
+    expect(await run(['clients', 'list'], { DATABASE_PATH: '/nowhere/at/all.sqlite' })).toBe(1)
+    expect(errors).toBe('There is no database at /nowhere/at/all.sqlite.\n')
     expect(output).toBe('')
   })
 })

@@ -7,10 +7,23 @@ Without a command: the service that ROLE names (login or service-a); without ROL
 of them for development, with secrets made in ./data.
 
 Commands:
+  clients    service accounts: create, list, rotate, disable, enable, delete
   health     ask the service on this machine whether it answers: exit code 0 or 1
   version    print the version
   help       print this
+
+A command of more than one word tells how to use it when there is none after it.
 `
+
+/** What the file of a resource offers: its verbs, and the exit code that comes of one. */
+type Verbs = {
+  readonly run: (args: readonly string[], env: Env, stdin: () => Promise<string>) => Promise<number>
+}
+
+/** Loaded when they are asked for: a health check has no use for a database. */
+const resources: ReadonlyMap<string, () => Promise<Verbs>> = new Map([
+  ['clients', () => import('../login/cli.ts')],
+])
 
 const defaultPorts: Readonly<Record<string, string>> = { login: '3000', 'service-a': '3001' }
 
@@ -30,7 +43,13 @@ const health = async (env: Env): Promise<number> => {
 }
 
 /** Runs a command and returns the exit code: 0 done, 1 not, 2 no such command. */
-export const run = async ([command, ...rest]: readonly string[], env: Env): Promise<number> => {
+export const run = async (
+  [command = '', ...rest]: readonly string[],
+  env: Env,
+  stdin: () => Promise<string> = () => Bun.stdin.text(),
+): Promise<number> => {
+  const load = resources.get(command)
+  if (load !== undefined) return (await load()).run(rest, env, stdin)
   if (rest.length === 0) {
     if (command === 'health') return health(env)
     if (command === 'version' || command === '--version') {

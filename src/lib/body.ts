@@ -15,14 +15,14 @@ type BodyCode = 'malformed_body' | 'body_too_large' | 'unsupported_media_type'
 const malformed = (detail: string) => new Failure<BodyCode>('malformed_body', { detail })
 
 /**
- * Whether the headers promise JSON in UTF-8 and in the clear, which is all that is read (RFC 8259 section 8.1).
- * Media types and charsets compare without case (RFC 9110 section 8.3).
+ * Whether the headers promise this media type in UTF-8 and in the clear, which is all that is read (for JSON, RFC 8259
+ * section 8.1). Media types and charsets compare without case (RFC 9110 section 8.3).
  */
-const isPlainJson = (headers: Headers): boolean => {
+const isPlain = (headers: Headers, mediaType: string): boolean => {
   const encoding = headers.get('content-encoding')
   if (encoding !== null && encoding.toLowerCase() !== 'identity') return false
   const [type = '', ...parameters] = (headers.get('content-type') ?? '').toLowerCase().split(';')
-  if (type.trim() !== 'application/json') return false
+  if (type.trim() !== mediaType) return false
   return parameters
     .map(parameter => parameter.trim())
     .every(parameter => !parameter.startsWith('charset=') || /^charset="?utf-8"?$/.test(parameter))
@@ -79,15 +79,19 @@ export class RefusedBody {
 }
 
 /**
- * Reads a JSON body within limits. Undefined when there is none; a {@link RefusedBody} with
+ * Reads the text of a body that has this media type. Undefined when there is none; a {@link RefusedBody} with
  * `unsupported_media_type` (415), `body_too_large` (413) or `malformed_body` (400) when it can't be taken.
  */
-export const readJson = async (request: Request, { maxBytes, maxDepth }: BodyLimits): Promise<unknown> => {
+export const readText = async (
+  request: Request,
+  mediaType: string,
+  maxBytes: number,
+): Promise<string | RefusedBody | undefined> => {
   if (request.body === null) return undefined
-  if (!isPlainJson(request.headers)) {
+  if (!isPlain(request.headers, mediaType)) {
     return new RefusedBody(
       new Failure<BodyCode>('unsupported_media_type', {
-        detail: 'Send application/json in UTF-8, not compressed.',
+        detail: `Send ${mediaType} in UTF-8, not compressed.`,
       }),
     )
   }
@@ -102,12 +106,17 @@ export const readJson = async (request: Request, { maxBytes, maxDepth }: BodyLim
       new Failure<BodyCode>('body_too_large', { detail: `A body may have ${maxBytes} bytes.` }),
     )
   }
-  let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     return new RefusedBody(malformed('The body is not UTF-8.'))
   }
+}
+
+/** Reads a JSON body within limits. Undefined when there is none; a {@link RefusedBody} as of {@link readText}. */
+export const readJson = async (request: Request, { maxBytes, maxDepth }: BodyLimits): Promise<unknown> => {
+  const text = await readText(request, 'application/json', maxBytes)
+  if (typeof text !== 'string') return text
   if (isDeeperThan(text, maxDepth)) {
     return new RefusedBody(malformed(`Arrays and objects may nest ${maxDepth} deep.`))
   }

@@ -106,8 +106,9 @@ export const readConfig = <Schema extends TObject>(
 
 /** Settings by kind, for schemas of {@link readConfig}. */
 export const setting = {
-  text: (options: SettingOptions & { default?: string; pattern?: string; minLength?: number }) =>
-    Type.String(options),
+  text: (
+    options: SettingOptions & { default?: string; pattern?: string; minLength?: number; maxLength?: number },
+  ) => Type.String(options),
   url: (options: SettingOptions & { default?: string }) =>
     Type.String({ pattern: '^https?://[^\\s/?#@]+(/[^\\s?#]*[^\\s?#/])?$', ...options }),
   integer: (options: SettingOptions & { default?: number; minimum: number; maximum: number }) =>
@@ -164,6 +165,17 @@ export const commonSettings = ({ port, database }: { port: number; database: str
     mend: 'true or false',
     default: true,
   }),
+  METRICS_TOKEN: Type.Optional(
+    setting.text({
+      description:
+        'Lets in to `/metrics` whoever sends it as `Authorization: Bearer`. Without it, this machine alone.',
+      mend: 'at least 16 random characters, such as the output of: openssl rand -hex 16',
+      secret: true,
+      minLength: 16,
+      maxLength: 256,
+      pattern: '^[!-~]*$',
+    }),
+  ),
   JWT_SECRET: Type.Optional(
     setting.text({
       description:

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { Elysia } from 'elysia'
 import { Failure } from './failure.ts'
-import { health } from './health.ts'
+import { health, type Ready } from './health.ts'
 import { createLog } from './log.ts'
 import { createProblems } from './problem.ts'
 import { observe, securityHeaders } from './server.ts'
@@ -9,7 +9,7 @@ import { ask, expectAnswer } from './test-http.ts'
 
 const silent = createLog({ level: 'silent', service: 'test' })
 
-const setUp = (ready: () => Promise<boolean>) => {
+const setUp = (ready: Ready) => {
   const lifecycle = { draining: false }
   const errors: unknown[] = []
   const problems = createProblems({ table: {}, onUnexpected: error => errors.push(error) })
@@ -41,6 +41,13 @@ describe('/readyz', () => {
   test('says so when the work can be done', async () => {
     const { get } = setUp(async () => true)
     expectAnswer(await get('/readyz'), { status: 200, has: [/^\{"status":"ok"\}$/] })
+  })
+
+  test('says that it goes on by what may be out of date, which is no reason to send nobody here', async () => {
+    const { get, lifecycle } = setUp(async () => 'degraded')
+    expectAnswer(await get('/readyz'), { status: 200, has: [/^\{"status":"degraded"\}$/] })
+    lifecycle.draining = true
+    expectAnswer(await get('/readyz'), unavailable)
   })
 
   test('OPS-04: is the first to turn off when the process is on its way out', async () => {

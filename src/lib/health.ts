@@ -3,7 +3,15 @@ import { Failure } from './failure.ts'
 import type { Problems } from './problem.ts'
 import type { Lifecycle } from './server.ts'
 
-const Status = t.Object({ status: t.Literal('ok') })
+const Alive = t.Object({ status: t.Literal('ok') })
+const Readiness = t.Object({
+  status: t.Union([t.Literal('ok'), t.Literal('degraded')], {
+    description: 'degraded: it works by what may be out of date',
+  }),
+})
+
+/** Whether a service can do its work; `degraded` where it can, by what may be out of date. */
+export type Ready = () => Promise<boolean | 'degraded'>
 
 /** `/livez`: the process answers. `/readyz`: it can do its work, and is not on its way out. Open to anyone. */
 export const health = <Code extends string>({
@@ -12,20 +20,21 @@ export const health = <Code extends string>({
   lifecycle,
 }: {
   problems: Problems<Code>
-  ready: () => Promise<boolean>
+  ready: Ready
   lifecycle: Lifecycle
 }) =>
   new Elysia({ name: 'latchkey/health', tags: ['Health'] })
     .use(problems)
     .get('/livez', () => ({ status: 'ok' as const }), {
-      response: { 200: Status },
+      response: { 200: Alive },
       detail: { summary: 'Whether the process answers' },
     })
     .get(
       '/readyz',
       async () => {
-        if (lifecycle.draining || !(await ready())) throw new Failure('unavailable', { retryAfterSeconds: 1 })
-        return { status: 'ok' as const }
+        const isReady = !lifecycle.draining && (await ready())
+        if (isReady === false) throw new Failure('unavailable', { retryAfterSeconds: 1 })
+        return { status: isReady === 'degraded' ? ('degraded' as const) : ('ok' as const) }
       },
-      { response: { 200: Status }, detail: { summary: 'Whether it can do its work' } },
+      { response: { 200: Readiness }, detail: { summary: 'Whether it can do its work' } },
     )

@@ -1,5 +1,5 @@
 import { toOpenAPISchema } from '@elysiajs/openapi'
-import { TypeGuard } from '@sinclair/typebox'
+import { Type, TypeGuard } from '@sinclair/typebox'
 import { type AnyElysia, Elysia, t } from 'elysia'
 import { problemSchema } from './problem.ts'
 import { version } from './version.ts'
@@ -9,6 +9,8 @@ export type ApiDescription = {
   readonly description: string
   /** Whether API keys are taken beside access tokens. */
   readonly apiKeys: boolean
+  /** Whether there are routes that take forms, and speak as RFC 6749 has it (`x-oauth`). */
+  readonly oauth?: boolean
   /** The app that is described, asked for at the first request: it is not whole before. */
   readonly app: () => AnyElysia
   /** Every code that a problem of this app can have. */
@@ -18,26 +20,37 @@ export type ApiDescription = {
 type Operation = {
   'x-permission'?: string
   'x-credential'?: string
+  'x-oauth'?: boolean
+  security?: object[]
   responses?: Record<string, unknown>
 }
 type Paths = Record<string, Record<string, Operation>>
 
+const oauthErrorSchema = Type.Object(
+  { error: Type.String({ description: 'Stable: what programs compare' }), error_description: Type.String() },
+  { title: 'OAuthError', description: 'An error as of RFC 6749 section 5.2' },
+)
+
 const accessToken = { accessToken: [] }
 const apiKey = { apiKey: [] }
 
+/** A route that no guard of ours stands before may say by itself how its callers authenticate. */
 const securityOf = (operation: Operation, apiKeys: boolean): object[] => {
-  if (operation['x-permission'] === undefined) return []
+  if (operation['x-permission'] === undefined) return operation.security ?? []
   return apiKeys && operation['x-credential'] !== 'jwt' ? [accessToken, apiKey] : [accessToken]
 }
 
-/** Problems are alike for every status, so they are said once. 204 has no content to describe. */
-const withProblem = (responses: Record<string, unknown> = {}): Record<string, unknown> => ({
+/** Errors are alike for every status, so they are said once. 204 has no content to describe. */
+const withErrors = (
+  responses: Record<string, unknown> = {},
+  errors: 'Problem' | 'OAuthError',
+): Record<string, unknown> => ({
   ...Object.fromEntries(
     Object.entries(responses)
       .filter(([status]) => Number(status) < 400)
       .map(([status, response]) => [status, status === '204' ? { description: 'Done' } : response]),
   ),
-  default: { $ref: '#/components/responses/Problem' },
+  default: { $ref: `#/components/responses/${errors}` },
 })
 
 /**
@@ -58,7 +71,7 @@ const bodiesOf = (app: AnyElysia): Map<string, { requestBody: object }> =>
   )
 
 /** OpenAPI 3.1, made from the routes themselves. */
-const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) => {
+const describe = ({ title, description, apiKeys, oauth = false, app, codes }: ApiDescription) => {
   const { paths, components } = toOpenAPISchema(app(), { staticFile: false }, undefined, undefined, '3.1.0')
   const operations: Paths = JSON.parse(JSON.stringify(paths))
   const bodies = bodiesOf(app())
@@ -69,29 +82,50 @@ const describe = ({ title, description, apiKeys, app, codes }: ApiDescription) =
       Object.entries(operations).map(([path, methods]) => [
         path,
         Object.fromEntries(
-          Object.entries(methods).map(([method, operation]) => [
+          Object.entries(methods).map(([method, { 'x-oauth': isOAuth = false, ...operation }]) => [
             method,
             {
               ...operation,
               ...bodies.get(`${method} ${path}`),
               security: securityOf(operation, apiKeys),
-              responses: withProblem(operation.responses),
+              responses: withErrors(operation.responses, isOAuth ? 'OAuthError' : 'Problem'),
             },
           ]),
         ),
       ]),
     ),
     components: {
-      schemas: { ...components.schemas, Problem: problemSchema(codes) },
+      schemas: {
+        ...components.schemas,
+        Problem: problemSchema(codes),
+        ...(oauth ? { OAuthError: oauthErrorSchema } : {}),
+      },
       responses: {
         Problem: {
           description: 'Any error, as of RFC 9457',
           content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
         },
+        ...(oauth
+          ? {
+              OAuthError: {
+                description: 'Any error, as of RFC 6749 section 5.2',
+                content: { 'application/json': { schema: { $ref: '#/components/schemas/OAuthError' } } },
+              },
+            }
+          : {}),
       },
       securitySchemes: {
         accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'at+jwt' },
         ...(apiKeys ? { apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' } } : {}),
+        ...(oauth
+          ? {
+              client: {
+                type: 'http',
+                scheme: 'basic',
+                description: 'Id and secret of a service account, each form-encoded (RFC 6749 section 2.3.1)',
+              },
+            }
+          : {}),
       },
     },
   }

@@ -214,6 +214,7 @@ const install = <Code extends string>(
         404: schema,
         405: schema,
         409: schema,
+        410: schema,
         412: schema,
         413: schema,
         415: schema,

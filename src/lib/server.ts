@@ -67,8 +67,10 @@ export type ServeOptions = {
   readonly log: Log
   /** Set before the port is closed, so that balancers look elsewhere. */
   readonly lifecycle: Lifecycle
+  /** Told when the way out begins: ends what would wait on, such as long polls. */
+  readonly onDrain?: () => void
   /** Closes what the app had open, after the last answer. */
-  readonly close: () => void
+  readonly close: () => void | Promise<void>
 }
 
 /** Whether a service takes requests, is on its way out, or both. */
@@ -86,6 +88,7 @@ export const serve = ({
   drainSeconds,
   log,
   lifecycle,
+  onDrain = () => {},
   close,
 }: ServeOptions): { port: number } => {
   try {
@@ -115,6 +118,7 @@ export const serve = ({
     if (lifecycle.draining) return
     lifecycle.draining = true
     log.info({ signal }, 'draining')
+    onDrain()
     const isDone = await Promise.race([
       app.stop().then(() => true),
       Bun.sleep(drainSeconds * 1_000).then(() => false),
@@ -123,7 +127,7 @@ export const serve = ({
       log.warn({}, 'requests were cut: they took longer than DRAIN_SECONDS')
       await app.server?.stop(true)
     }
-    close()
+    await close()
     log.info({}, 'stopped')
     // What is left of the log, unless nobody reads it.
     await Promise.race([new Promise(resolve => log.flush(resolve)), Bun.sleep(1_000)])

@@ -29,6 +29,7 @@ describe('the settings of login', () => {
       PORT: 3_000,
       DATABASE_PATH: './data/login.sqlite',
       LOG_LEVEL: 'info',
+      CHANGE_RETENTION_HOURS: 168,
       DRAIN_SECONDS: 30,
       OPENAPI: true,
       ISSUER: 'http://127.0.0.1:3000',
@@ -42,7 +43,7 @@ describe('the settings of login', () => {
 
   test('CFG-01: have no secret and no administrator that nobody set', () => {
     const config = readLoginConfig({}, 4)
-    for (const name of ['JWT_SECRET', 'ADMIN_EMAIL', 'ADMIN_PASSWORD'])
+    for (const name of ['JWT_SECRET', 'ADMIN_EMAIL', 'ADMIN_PASSWORD', 'CLIENT_ID', 'CLIENT_SECRET'])
       expect(config).not.toHaveProperty(name)
   })
 
@@ -56,6 +57,8 @@ describe('the settings of login', () => {
       HASH_CONCURRENCY: '0',
       JWT_SECRET: 'wrong-value',
       ADMIN_EMAIL: 'ann@example.com',
+      CLIENT_ID: 'wrong-value',
+      CLIENT_SECRET: 'wrong-value',
     }
     const faults = faultsOf(wrong)
     expect(new Set(names(faults))).toEqual(new Set(Object.keys(wrong)))
@@ -109,13 +112,40 @@ describe('what settings say together', () => {
     }
   })
 
-  test.each(['ADMIN_PASSWORD', 'JWT_SECRET'] as const)('CFG-01: %s can come from a file', name => {
-    const path = join(folder, name)
-    writeFileSync(path, 'a secret of more than 32 characters\n')
-    const others = name === 'ADMIN_PASSWORD' ? { ADMIN_EMAIL: 'root@example.com' } : {}
-    const config = readLoginConfig({ ...others, [`${name}_FILE`]: path }, 4)
-    expect(config[name]).toBe('a secret of more than 32 characters')
+  test('the id and the secret of a service account belong together', () => {
+    const [id, secret] = [{ CLIENT_ID: 'cli_service-a' }, { CLIENT_SECRET: 's'.repeat(32) }]
+    expect(readLoginConfig({ ...id, ...secret }, 4)).toMatchObject({ ...id, ...secret })
+    for (const one of [id, secret]) {
+      expect(faultsOf(one)).toEqual(['CLIENT_ID and CLIENT_SECRET belong together: set both or neither.'])
+    }
   })
+
+  test.each([
+    ['CLIENT_ID', ['cli_', `cli_${'x'.repeat(61)}`, 'usr_x', 'cli_x y', 'cli_é']],
+    ['CLIENT_SECRET', ['s'.repeat(31), 's'.repeat(257)]],
+  ])('CFG-01: %s of another form stops the start', (name, values) => {
+    const good = { CLIENT_ID: `cli_${'x'.repeat(60)}`, CLIENT_SECRET: 's'.repeat(256) }
+    expect(faultsOf(good)).toBeNull()
+    for (const value of values) {
+      const faults = faultsOf({ ...good, [name]: value })
+      expect(names(faults)).toContain(name)
+      if (value.length > 32) expect(faults?.join()).not.toContain(value)
+    }
+  })
+
+  test.each(['ADMIN_PASSWORD', 'JWT_SECRET', 'CLIENT_SECRET'] as const)(
+    'CFG-01: %s can come from a file',
+    name => {
+      const path = join(folder, name)
+      writeFileSync(path, 'a secret of more than 32 characters\n')
+      const others = {
+        ...(name === 'ADMIN_PASSWORD' ? { ADMIN_EMAIL: 'root@example.com' } : {}),
+        ...(name === 'CLIENT_SECRET' ? { CLIENT_ID: 'cli_service-a' } : {}),
+      }
+      const config = readLoginConfig({ ...others, [`${name}_FILE`]: path }, 4)
+      expect(config[name]).toBe('a secret of more than 32 characters')
+    },
+  )
 
   test('TOK-10: as many audiences as are allowed still make tokens that are taken', async () => {
     const many = Array.from({ length: 31 }, (_, index) => `${'s'.repeat(100)}${index}`)

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { commonSettings, type Env, isLoopbackHost, readConfig, setting } from '../lib/config.ts'
+import { clientIdPattern, maxSecretLength } from './client-model.ts'
 
 /** Settings of the role `login`. */
 export const LoginConfig = Type.Object({
@@ -38,6 +39,23 @@ export const LoginConfig = Type.Object({
       secret: true,
     }),
   ),
+  CLIENT_ID: Type.Optional(
+    setting.text({
+      description:
+        'Id of a service account that is registered at a start that never saw it: it may read the change feed and ask about tokens. Services take the same two settings.',
+      mend: 'cli_ and up to 60 letters, digits, _ or -, together with CLIENT_SECRET',
+      pattern: clientIdPattern,
+    }),
+  ),
+  CLIENT_SECRET: Type.Optional(
+    setting.text({
+      description: 'Secret of that service account.',
+      mend: '32 to 256 random characters, such as the output of: openssl rand -hex 32, together with CLIENT_ID',
+      secret: true,
+      minLength: 32,
+      maxLength: maxSecretLength,
+    }),
+  ),
   PASSWORD_MIN_LENGTH: setting.integer({
     description:
       'Least length of a new password, in characters (NIST SP 800-63B: 15 where it is the only factor).',
@@ -53,6 +71,14 @@ export const LoginConfig = Type.Object({
     default: 19_456,
     minimum: 19_456,
     maximum: 262_144,
+  }),
+  CHANGE_RETENTION_HOURS: setting.integer({
+    description:
+      'How long the change feed goes back, hours. A service that was away for longer starts again from a snapshot.',
+    mend: 'a number from 1 to 8760',
+    default: 168,
+    minimum: 1,
+    maximum: 8_760,
   }),
   HASH_CONCURRENCY: Type.Optional(
     setting.integer({
@@ -79,7 +105,7 @@ export const readLoginConfig = (env: Env, cores: number): LoginConfig => {
   const config = readConfig(
     LoginConfig,
     env,
-    ({ HOST = '', PORT, ISSUER, AUDIENCES = [], ADMIN_EMAIL, ADMIN_PASSWORD }) => [
+    ({ HOST = '', PORT, ISSUER, AUDIENCES = [], ADMIN_EMAIL, ADMIN_PASSWORD, CLIENT_ID, CLIENT_SECRET }) => [
       ...(ISSUER === undefined && (PORT === 0 || !isLoopbackHost(HOST))
         ? [
             'ISSUER is not set: with PORT 0 or a HOST that is not loopback, say by which address this service is reached.',
@@ -88,6 +114,9 @@ export const readLoginConfig = (env: Env, cores: number): LoginConfig => {
       ...((ADMIN_EMAIL === undefined) === (ADMIN_PASSWORD === undefined)
         ? []
         : ['ADMIN_EMAIL and ADMIN_PASSWORD belong together: set both or neither.']),
+      ...((CLIENT_ID === undefined) === (CLIENT_SECRET === undefined)
+        ? []
+        : ['CLIENT_ID and CLIENT_SECRET belong together: set both or neither.']),
       ...(AUDIENCES.length <= maxAudiences && AUDIENCES.join().length <= maxAudienceText
         ? []
         : [

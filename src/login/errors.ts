@@ -21,6 +21,10 @@ export const loginProblems = {
     status: 403,
     title: 'The setup token is not valid, or there is an administrator already',
   },
+  client_not_found: { status: 404, title: 'There is no such service account' },
+  client_limit_reached: { status: 409, title: 'There are as many service accounts as allowed' },
+  signing_key_not_found: { status: 404, title: 'There is no such signing key' },
+  resync_required: { status: 410, title: 'The feed does not go back that far: take a snapshot' },
 } as const satisfies ProblemTable<string>
 
 export type LoginCode = keyof typeof loginProblems

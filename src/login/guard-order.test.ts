@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { Elysia } from 'elysia'
 import { Failure } from '../lib/failure.ts'
-import { createVerifier } from '../lib/jwt/verifier.ts'
+import { createVerifier, type TokenVerifier } from '../lib/jwt/verifier.ts'
 import { createLog } from '../lib/log.ts'
 import { observe, securityHeaders } from '../lib/server.ts'
 import { ask, type Contract, expectAnswer } from '../lib/test-http.ts'
@@ -10,6 +10,7 @@ import { createLoginGuard } from './guard.ts'
 import { createLoginProblems } from './problems.ts'
 import { createSecretKeys } from './signing-keys.ts'
 import { createTestLogin, issuer, password, secret, type TestLogin } from './test-login.ts'
+import { createTokenHolders } from './token-holder.ts'
 
 const insufficient: Contract = {
   status: 403,
@@ -104,21 +105,30 @@ describe('AUT-09: when nothing can be told, nobody enters and nobody is blamed',
   const fail = (error: Error) => async (): Promise<never> => {
     throw error
   }
-  const isLive = async () => true
-  const findById = async () => null
+  const find = async () => null
+  const withHolders = (
+    verifier: TokenVerifier,
+    failing: Partial<Parameters<typeof createTokenHolders>[0]>,
+  ) => ({
+    verifier,
+    holders: createTokenHolders({
+      revocation: { isRevoked: async () => false },
+      sessions: { isLive: async () => true },
+      users: { findById: find },
+      clients: { find },
+      ...failing,
+    }),
+  })
 
   const cases: [string, Parameters<typeof createLoginGuard>[0], number][] = [
-    [
-      'keys out of reach',
-      { verifier: { verify: fail(outage) }, sessions: { isLive }, users: { findById } },
-      503,
-    ],
+    ['keys out of reach', { verifier: { verify: fail(outage) }, holders: { find } }, 503],
     ...[outage, fault].flatMap(error => {
       const status = error === outage ? 503 : 500
       const verifier = createVerifier({ keys: source, issuer, audience: issuer, clock: () => 0 })
       return [
-        ['sessions that fail', { verifier, sessions: { isLive: fail(error) }, users: { findById } }, status],
-        ['users that fail', { verifier, sessions: { isLive }, users: { findById: fail(error) } }, status],
+        ['revocations that fail', withHolders(verifier, { revocation: { isRevoked: fail(error) } }), status],
+        ['sessions that fail', withHolders(verifier, { sessions: { isLive: fail(error) } }), status],
+        ['users that fail', withHolders(verifier, { users: { findById: fail(error) } }), status],
       ] satisfies [string, Parameters<typeof createLoginGuard>[0], number][]
     }),
   ]

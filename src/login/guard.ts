@@ -1,12 +1,12 @@
 import { defaultBodyLimits } from '../lib/body.ts'
 import { readCredential } from '../lib/credential.ts'
 import { createGuard, type Outcome } from '../lib/guard.ts'
+import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
 import type { TokenVerifier } from '../lib/jwt/verifier.ts'
 import { permissionsOf, type RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
-import type { UserStore } from '../userdb/index.ts'
 import { type LoginCode, loginProblems } from './errors.ts'
-import type { SessionStore } from './session-store.ts'
+import type { TokenHolder, TokenHolders } from './token-holder.ts'
 
 /** A signed-in user, as the database knows them now. */
 export type LoginPrincipal = {
@@ -18,48 +18,71 @@ export type LoginPrincipal = {
   readonly permissions: readonly string[]
 }
 
-/** What a role may do on `login` beyond one's own account. */
-const rolePermissions = { admin: ['users:manage'] } as const satisfies RolePermissions
+export type LoginPermission = 'users:manage' | 'clients:manage' | 'signing-keys:manage' | 'changes:inspect'
 
-const refuse = (code: LoginCode): Outcome<LoginPrincipal> => {
+/** What a role may do on `login` beyond one's own account. */
+const rolePermissions = {
+  admin: ['users:manage', 'clients:manage', 'signing-keys:manage', 'changes:inspect'],
+} as const satisfies RolePermissions<LoginPermission>
+
+type Refused = { readonly ok: false; readonly refusal: Refusal }
+
+const refuse = (code: LoginCode): Refused => {
   const { status } = loginProblems[code]
   const challenge = status === 400 ? 'Bearer' : 'Bearer error="invalid_token"'
   return { ok: false, refusal: new Refusal(code, { 'www-authenticate': challenge }) }
 }
 
+/** For a token that is good, at a door that its holder has no business at. */
+export const refuseHolder = (): Refused => ({
+  ok: false,
+  refusal: new Refusal<LoginCode>('insufficient_permission', {
+    'www-authenticate': 'Bearer error="insufficient_scope"',
+  }),
+})
+
 export type LoginGuardOptions = {
   readonly verifier: TokenVerifier
-  readonly sessions: Pick<SessionStore, 'isLive'>
-  readonly users: Pick<UserStore, 'findById'>
+  readonly holders: TokenHolders
 }
 
-/**
- * Guards the routes of users. A token says who calls and no more: whether the session goes on, whether the user may
- * sign in, and what they may do is asked of the database each time, since a shared secret lets others sign too.
- */
-export const createLoginGuard = ({ verifier, sessions, users }: LoginGuardOptions) =>
-  createGuard<LoginPrincipal, 'users:manage'>({
+/** Whoever the one access token of a request speaks for, and what it says; or why nobody. */
+export const judgeToken = async (
+  { headers }: Request,
+  { verifier, holders }: LoginGuardOptions,
+): Promise<
+  Refused | { readonly ok: true; readonly holder: TokenHolder; readonly claims: AccessTokenClaims }
+> => {
+  const presented = readCredential(headers, () => false)
+  if (presented.kind === 'refused') return refuse(presented.code)
+  if (presented.kind === 'key') return refuse('credential_unsupported')
+  const verification = await verifier.verify(presented.token)
+  if (!verification.ok) return refuse(verification.code)
+  const { claims } = verification
+  const holder = await holders.find(claims)
+  return holder === null ? refuse('token_invalid') : { ok: true, holder, claims }
+}
+
+/** Guards the routes of users. A service account's token is good, and yet holds no right over users. */
+export const createLoginGuard = (options: LoginGuardOptions) =>
+  createGuard<LoginPrincipal, LoginPermission>({
     name: 'login',
     table: loginProblems,
     body: defaultBodyLimits,
     otherBodies: false,
-    authenticate: async ({ headers }) => {
-      const presented = readCredential(headers, () => false)
-      if (presented.kind === 'refused') return refuse(presented.code)
-      if (presented.kind === 'key') return refuse('credential_unsupported')
-      const verification = await verifier.verify(presented.token)
-      if (!verification.ok) return refuse(verification.code)
-      const { sub, sid } = verification.claims
-      if (sid === undefined || !(await sessions.isLive(sid, sub))) return refuse('token_invalid')
-      const user = await users.findById(sub)
-      if (user?.status !== 'active') return refuse('token_invalid')
+    authenticate: async (request): Promise<Outcome<LoginPrincipal>> => {
+      const judged = await judgeToken(request, options)
+      if (!judged.ok) return judged
+      const { holder } = judged
+      if (holder.kind !== 'user') return refuseHolder()
+      const { user, sessionId } = holder
       return {
         ok: true,
         principal: {
           kind: 'user',
           ownerId: user.id,
           userId: user.id,
-          sessionId: sid,
+          sessionId,
           roles: user.roles,
           permissions: permissionsOf(rolePermissions, user.roles),
         },

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { bySystem } from '../lib/audit.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createSqliteUserStore } from '../userdb/index.ts'
+import { createChangeLog } from './change-log.ts'
 import type { RaceOrder } from './session-race.worker.ts'
 import { createSqliteSessionStore } from './session-store.ts'
 import { newUser, openLoginDatabase } from './test-login.ts'
@@ -37,7 +38,11 @@ test('SES-02: two threads that refresh the same 20 sessions get the same live to
   const path = join(folder, 'login.sqlite')
   const database = openLoginDatabase(path)
   const users = createSqliteUserStore({ database, clock: systemClock })
-  const sessions = createSqliteSessionStore({ database, clock: systemClock })
+  const sessions = createSqliteSessionStore({
+    database,
+    clock: systemClock,
+    changes: createChangeLog(database),
+  })
   const ann = await users.insert(newUser('ann@example.com'), bySystem)
   const started = await Promise.all(Array.from({ length: 20 }, () => sessions.start(ann.id, bySystem)))
   const tokens = started.map(session => session?.refreshToken ?? '')

@@ -1,5 +1,6 @@
 import { bySystem } from '../lib/audit.ts'
 import { systemClock } from '../lib/clock.ts'
+import { createChangeLog } from './change-log.ts'
 import { createSqliteSessionStore } from './session-store.ts'
 import { openLoginDatabase } from './test-login.ts'
 
@@ -10,7 +11,11 @@ export type RaceOrder = { readonly path: string; readonly tokens: readonly strin
 
 self.onmessage = async ({ data: { path, tokens } }: MessageEvent<RaceOrder>) => {
   const database = openLoginDatabase(path)
-  const sessions = createSqliteSessionStore({ database, clock: systemClock })
+  const sessions = createSqliteSessionStore({
+    database,
+    clock: systemClock,
+    changes: createChangeLog(database),
+  })
   self.postMessage('ready')
   await new Promise(resolve => {
     self.onmessage = resolve

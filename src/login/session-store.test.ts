@@ -5,20 +5,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bySystem } from '../lib/audit.ts'
 import { createSqliteUserStore, type User, type UserStore } from '../userdb/index.ts'
+import { createChangeLog } from './change-log.ts'
 import { describeSessionStore, type SessionPair } from './session-store.contract.ts'
 import { createSqliteSessionStore, graceMilliseconds, type SessionStore } from './session-store.ts'
 import { auditOf, createTime, newUser, openLoginDatabase, type TestTime } from './test-login.ts'
-import { withUserEvent } from './user-events.ts'
+import { createUserEvents } from './user-events.ts'
 
 const dump = (database: Database): unknown => [
   database.query('SELECT * FROM sessions ORDER BY id').all(),
   database.query('SELECT * FROM login_audit ORDER BY sequence').all(),
+  database.query('SELECT * FROM changes ORDER BY sequence').all(),
 ]
 
 const pairOf = (one: Database, other: Database, { clock }: TestTime, close: () => void): SessionPair => ({
-  first: createSqliteSessionStore({ database: one, clock }),
-  second: createSqliteSessionStore({ database: other, clock }),
-  users: createSqliteUserStore({ database: one, clock, inTransaction: withUserEvent }),
+  first: createSqliteSessionStore({ database: one, clock, changes: createChangeLog(one) }),
+  second: createSqliteSessionStore({ database: other, clock, changes: createChangeLog(other) }),
+  users: createSqliteUserStore({
+    database: one,
+    clock,
+    inTransaction: createUserEvents(createChangeLog(one)),
+  }),
   dump: () => dump(other),
   audit: () => auditOf(other),
   close,
@@ -50,8 +56,12 @@ describe('one transaction', () => {
   beforeEach(async () => {
     time = createTime()
     database = openLoginDatabase()
-    sessions = createSqliteSessionStore({ database, clock: time.clock })
-    users = createSqliteUserStore({ database, clock: time.clock, inTransaction: withUserEvent })
+    sessions = createSqliteSessionStore({ database, clock: time.clock, changes: createChangeLog(database) })
+    users = createSqliteUserStore({
+      database,
+      clock: time.clock,
+      inTransaction: createUserEvents(createChangeLog(database)),
+    })
     ann = await users.insert(newUser('ann@example.com'), bySystem)
   })
   afterEach(() => database.close())
@@ -156,8 +166,16 @@ describe('OPS-02: while another connection holds the file', () => {
   })
 
   test('SES-04: a user who is disabled while their password is being checked gets no session', async () => {
-    const users = createSqliteUserStore({ database, clock: time.clock, inTransaction: withUserEvent })
-    const sessions = createSqliteSessionStore({ database, clock: time.clock })
+    const users = createSqliteUserStore({
+      database,
+      clock: time.clock,
+      inTransaction: createUserEvents(createChangeLog(database)),
+    })
+    const sessions = createSqliteSessionStore({
+      database,
+      clock: time.clock,
+      changes: createChangeLog(database),
+    })
     const ann = await users.insert(newUser('ann@example.com'), bySystem)
     other.run('BEGIN IMMEDIATE')
     other.run("UPDATE users SET status = 'disabled'")
@@ -169,8 +187,16 @@ describe('OPS-02: while another connection holds the file', () => {
   })
 
   test('SES-02: a refresh is decided on what the other has committed', async () => {
-    const users = createSqliteUserStore({ database, clock: time.clock, inTransaction: withUserEvent })
-    const sessions = createSqliteSessionStore({ database, clock: time.clock })
+    const users = createSqliteUserStore({
+      database,
+      clock: time.clock,
+      inTransaction: createUserEvents(createChangeLog(database)),
+    })
+    const sessions = createSqliteSessionStore({
+      database,
+      clock: time.clock,
+      changes: createChangeLog(database),
+    })
     const ann = await users.insert(newUser('ann@example.com'), bySystem)
     const session = await sessions.start(ann.id, bySystem)
     other.run('BEGIN IMMEDIATE')

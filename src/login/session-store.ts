@@ -7,6 +7,7 @@ import { createId } from '../lib/id.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import { isActiveUser, type UserTransaction } from '../userdb/index.ts'
 import { writeAudit } from './audit.ts'
+import type { ChangeLog } from './change-log.ts'
 import {
   createRefreshKey,
   isAuthentic,
@@ -15,6 +16,7 @@ import {
   writeRefreshToken,
 } from './refresh-token.ts'
 import { sessions } from './schema.ts'
+import { appendEndings, type EndedSession, endedSession } from './session-endings.ts'
 
 /** A session lives this long without a refresh (NIST SP 800-63B section 2.2.3 leaves it to the service)... */
 export const idleMilliseconds = 14 * 86_400_000
@@ -39,6 +41,13 @@ export type StartedSession = {
   readonly refreshToken: string
 }
 
+export type InspectedSession = {
+  readonly userId: string
+  /** When the token was given out, and until when it is good if it is not traded; milliseconds since the epoch. */
+  readonly refreshedAt: number
+  readonly expiresAt: number
+}
+
 export type SessionStore = {
   /** Null for a user who may not sign in, or not any more: their password was being checked meanwhile. */
   start(userId: string, context: AuditContext): Promise<StartedSession | null>
@@ -49,24 +58,34 @@ export type SessionStore = {
    * ago than the grace, ends its session: somebody else has a copy (RFC 9700 section 4.14.2).
    */
   refresh(refreshToken: string, context: AuditContext): Promise<StartedSession | null>
+  /** The session that a refresh token is good for now, null for a bad one. Neither trades it nor ends anything. */
+  inspect(refreshToken: string): Promise<InspectedSession | null>
   /** Ends what the scope says; an unknown or dead token ends nothing. */
   signOut(refreshToken: string, scope: SignOutScope, context: AuditContext): Promise<void>
 }
 
-/** Ends every session of a user, inside the transaction of the change that asks for it. */
-export const endSessions = (tx: UserTransaction, userId: string, reason: EndReason, at: number): void => {
-  tx.update(sessions)
+/** Ends every session of a user, inside the transaction of the change that asks for it; which those were. */
+export const endSessions = (
+  tx: UserTransaction,
+  userId: string,
+  reason: EndReason,
+  at: number,
+): EndedSession[] =>
+  tx
+    .update(sessions)
     .set({ endedAt: at, endReason: reason })
     .where(and(eq(sessions.userId, userId), isNull(sessions.endedAt)))
-    .run()
-}
+    .returning(endedSession)
+    .all()
 
 export const createSqliteSessionStore = ({
   database,
   clock,
+  changes,
 }: {
   database: Database
   clock: Clock
+  changes: ChangeLog
 }): SessionStore => {
   const db = drizzle({ client: database })
   const write = <Result>(decide: (tx: UserTransaction) => Result): Promise<Result> =>
@@ -86,7 +105,7 @@ export const createSqliteSessionStore = ({
 
   const end = (
     tx: UserTransaction,
-    { id, userId }: Session,
+    { id, userId, refreshedAt }: Session,
     reason: EndReason,
     context: AuditContext,
   ): void => {
@@ -97,6 +116,7 @@ export const createSqliteSessionStore = ({
       { at: now, action: 'session.ended', subjectId: userId, detail: { sessionId: id, reason } },
       context,
     )
+    appendEndings(changes, tx, userId, [{ id, refreshedAt }], now)
   }
 
   /** The session that a token is an authentic one of, and whether it is the last. */
@@ -174,6 +194,17 @@ export const createSqliteSessionStore = ({
       })
     },
 
+    inspect: async refreshToken => {
+      const token = readRefreshToken(refreshToken)
+      if (token === null) return null
+      const session = byId.get({ id: token.sessionId })
+      const now = clock()
+      if (!session || isOver(session, now) || !isAuthentic(token, session.refreshKey)) return null
+      if (isReused({ session, behind: session.refreshCounter - token.counter }, now)) return null
+      const { userId, refreshedAt, expiresAt } = session
+      return { userId, refreshedAt, expiresAt: Math.min(expiresAt, refreshedAt + idleMilliseconds) }
+    },
+
     signOut: async (refreshToken, scope, context) => {
       const token = readRefreshToken(refreshToken)
       if (token === null) return
@@ -197,7 +228,7 @@ export const createSqliteSessionStore = ({
           .update(sessions)
           .set({ endedAt: now, endReason: reason })
           .where(and(chosen, gt(sessions.expiresAt, now)))
-          .returning({ id: sessions.id })
+          .returning(endedSession)
           .all()
         if (ended.length === 0) return
         const detail = { sessionId: id, reason, scope: isStale ? 'local' : scope, sessions: ended.length }
@@ -206,6 +237,7 @@ export const createSqliteSessionStore = ({
           { at: now, action: 'session.ended', subjectId: userId, detail },
           { ...context, actorId: userId },
         )
+        appendEndings(changes, tx, userId, ended, now)
       })
     },
   }

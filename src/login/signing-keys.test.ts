@@ -1,3 +1,4 @@
+import type { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,6 +7,7 @@ import { calculateJwkThumbprint, decodeProtectedHeader, generateKeyPair, SignJWT
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import { expectAnswer } from '../lib/test-http.ts'
+import { createChangeLog } from './change-log.ts'
 import { createSecretKeys, loadSigningKeys, type SigningKeys } from './signing-keys.ts'
 import { auditOf, createTestLogin, createTime, issuer, openLoginDatabase, secret } from './test-login.ts'
 
@@ -18,6 +20,9 @@ const claims: Omit<AccessTokenClaims, 'iat'> = {
   jti: 'jti_1',
   client_id: 'latchkey-login',
 }
+
+const load = (database: Database): Promise<SigningKeys> =>
+  loadSigningKeys({ database, clock, changes: createChangeLog(database) })
 
 const isGood = async ({ source }: SigningKeys, token: string): Promise<boolean> =>
   (await createVerifier({ keys: source, issuer, audience: issuer, clock }).verify(token)).ok
@@ -32,17 +37,17 @@ describe('the key that this service keeps', () => {
   test('is made at the first start, audited, and the same after every other one', () =>
     inFolder(async path => {
       const first = openLoginDatabase(path)
-      const before = await loadSigningKeys(first, clock)
+      const before = await load(first)
       const token = await before.signer.sign(claims)
-      const kid = before.published[0]?.kid
+      const kid = before.published()[0]?.kid
       expect(auditOf(first)).toMatchObject([
         { action: 'signing_key.created', subject_id: kid, actor_id: null, at: clock() },
       ])
       first.close()
 
       const second = openLoginDatabase(path)
-      const after = await loadSigningKeys(second, clock)
-      expect(after.published).toEqual(before.published)
+      const after = await load(second)
+      expect(after.published()).toEqual(before.published())
       expect(await isGood(after, token)).toBe(true)
       expect(await isGood(before, await after.signer.sign(claims))).toBe(true)
       expect(auditOf(second)).toHaveLength(1)
@@ -52,11 +57,11 @@ describe('the key that this service keeps', () => {
   test('OPS-06: is one, when several processes start at once on a new file', () =>
     inFolder(async path => {
       const databases = Array.from({ length: 4 }, () => openLoginDatabase(path))
-      const [first, ...others] = await Promise.all(databases.map(each => loadSigningKeys(each, clock)))
+      const [first, ...others] = await Promise.all(databases.map(each => load(each)))
       if (first === undefined) throw new Error('four starts')
       const token = await first.signer.sign(claims)
       for (const other of others) {
-        expect(other.published).toEqual(first.published)
+        expect(other.published()).toEqual(first.published())
         expect(await isGood(other, token)).toBe(true)
         expect(await isGood(first, await other.signer.sign(claims))).toBe(true)
       }
@@ -67,22 +72,19 @@ describe('the key that this service keeps', () => {
     }))
 
   test('TOK-02: signs ES256 under its thumbprint (RFC 7638), and no two databases have the same', async () => {
-    const [one, other] = await Promise.all([
-      loadSigningKeys(openLoginDatabase(), clock),
-      loadSigningKeys(openLoginDatabase(), clock),
-    ])
-    const [published] = one.published
+    const [one, other] = await Promise.all([load(openLoginDatabase()), load(openLoginDatabase())])
+    const [published] = one.published()
     if (published === undefined) throw new Error('a published key')
     expect(published.kid).toBe(await calculateJwkThumbprint(published))
-    expect(published.kid).not.toBe(other.published[0]?.kid)
+    expect(published.kid).not.toBe(other.published()[0]?.kid)
     const token = await one.signer.sign(claims)
     expect(decodeProtectedHeader(token)).toEqual({ alg: 'ES256', kid: published.kid, typ: 'at+jwt' })
     expect(await isGood(other, token)).toBe(false)
   })
 
   test('TOK-04: is found by its kid and no other, nor without one', async () => {
-    const { published, source } = await loadSigningKeys(openLoginDatabase(), clock)
-    const kid = published[0]?.kid ?? ''
+    const { published, source } = await load(openLoginDatabase())
+    const kid = published()[0]?.kid ?? ''
     expect(await source.find(kid)).toMatchObject({ algorithm: 'ES256' })
     for (const other of [undefined, '', `${kid} `, kid.toLowerCase(), '__proto__', 'constructor', '../key']) {
       expect(await source.find(other)).toBeNull()
@@ -90,13 +92,13 @@ describe('the key that this service keeps', () => {
   })
 
   test('TOK-01: another key under the same kid signs nothing that is taken', async () => {
-    const keys = await loadSigningKeys(openLoginDatabase(), clock)
+    const keys = await load(openLoginDatabase())
     const { privateKey } = await generateKeyPair('ES256')
     const sign = (header: { kid?: string }) =>
       new SignJWT({ ...claims, iat: 1 })
         .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', ...header })
         .sign(privateKey)
-    const kid = keys.published[0]?.kid ?? ''
+    const kid = keys.published()[0]?.kid ?? ''
     for (const header of [{ kid }, { kid: 'another' }, {}]) {
       expect(await isGood(keys, await sign(header))).toBe(false)
     }
@@ -108,7 +110,7 @@ describe('TOK-14: the key set', () => {
 
   test('holds public members only, is typed as a key set, and may be kept for five minutes', async () => {
     const database = openLoginDatabase()
-    const signingKeys = await loadSigningKeys(database, clock)
+    const signingKeys = await load(database)
     const stored = database.query<{ private_jwk: string }, []>('SELECT private_jwk FROM signing_keys').get()
     const [, secretPart = 'none'] = /"d":"([A-Za-z0-9_-]{43})"/.exec(stored?.private_jwk ?? '') ?? []
     expect(secretPart).toHaveLength(43)
@@ -120,20 +122,20 @@ describe('TOK-14: the key set', () => {
       lacks: ['"d"', secretPart],
       headers: { 'content-type': 'application/jwk-set+json', 'cache-control': 'public, max-age=300' },
     })
-    expect(answer.json()).toEqual({ keys: [...signingKeys.published] })
-    expect(signingKeys.published.map(key => Object.keys(key).toSorted())).toEqual([publicMembers])
-    expect(signingKeys.published).toMatchObject([{ kty: 'EC', crv: 'P-256', alg: 'ES256', use: 'sig' }])
+    expect(answer.json()).toEqual({ keys: [...signingKeys.published()] })
+    expect(signingKeys.published().map(key => Object.keys(key).toSorted())).toEqual([publicMembers])
+    expect(signingKeys.published()).toMatchObject([{ kty: 'EC', crv: 'P-256', alg: 'ES256', use: 'sig' }])
   })
 
   test('leaves a private member out even where the public half of the row has one', async () => {
     const database = openLoginDatabase()
-    await loadSigningKeys(database, clock)
+    await load(database)
     database.run('UPDATE signing_keys SET public_jwk = private_jwk')
     database.run(
       `UPDATE signing_keys SET public_jwk = json_set(private_jwk, '$.kid', kid, '$.alg', 'ES256', '$.use', 'sig')`,
     )
-    const { published } = await loadSigningKeys(database, clock)
-    expect(published.map(key => Object.keys(key).toSorted())).toEqual([publicMembers])
+    const { published } = await load(database)
+    expect(published().map(key => Object.keys(key).toSorted())).toEqual([publicMembers])
   })
 
   test('is empty where a secret is shared: it is never published', async () => {

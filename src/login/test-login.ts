@@ -19,11 +19,18 @@ import {
   migrations as userdbMigrations,
 } from '../userdb/index.ts'
 import { createLoginApp } from './app.ts'
+import { createChangeLog } from './change-log.ts'
+import { createPolls } from './changes-poll.ts'
+import { createClientRegistry } from './client-registry.ts'
+import { createSecretChecker } from './client-secret.ts'
+import { createSqliteClientStore } from './client-store.ts'
+import { createFeed } from './feed.ts'
 import { TokenAnswer } from './model.ts'
 import { createSqliteSessionStore } from './session-store.ts'
 import { createSetupTokens } from './setup.ts'
 import { createSecretKeys, type SigningKeys } from './signing-keys.ts'
-import { withUserEvent } from './user-events.ts'
+import { createTokenRevocation } from './token-revocation.ts'
+import { createUserEvents } from './user-events.ts'
 
 export const issuer = 'https://login.example'
 export const audience = 'service-a'
@@ -93,7 +100,8 @@ export const createTestLogin = ({
   ready = async () => true,
 }: TestLoginOptions = {}) => {
   const { clock } = time
-  const userStore = createSqliteUserStore({ database, clock, inTransaction: withUserEvent })
+  const changes = createChangeLog(database)
+  const userStore = createSqliteUserStore({ database, clock, inTransaction: createUserEvents(changes) })
   const users = createUsers({
     store: userStore,
     passwords: createPasswords({
@@ -103,14 +111,24 @@ export const createTestLogin = ({
     }),
     clock,
   })
-  const sessions = createSqliteSessionStore({ database, clock })
+  const sessions = createSqliteSessionStore({ database, clock, changes })
+  const clients = createSqliteClientStore({ database, clock, changes })
+  const registry = createClientRegistry({ store: clients, checker: createSecretChecker(), clock })
+  const revocation = createTokenRevocation({ database, clock, changes })
   const setup = createSetupTokens({ database, clock })
   const lines: string[] = []
+  const log = createLog({ level: 'debug', service: 'login' }, { write: line => lines.push(line) })
+  const feed = createFeed({ database, clock, log })
+  const polls = createPolls({ changes })
   const lifecycle = { draining: false }
   const app = createLoginApp({
     users,
     userStore,
     sessions,
+    clients,
+    revocation,
+    feed,
+    polls,
     setup,
     signingKeys,
     issuer,
@@ -120,7 +138,7 @@ export const createTestLogin = ({
     ready,
     lifecycle,
     clock,
-    log: createLog({ level: 'debug', service: 'login' }, { write: line => lines.push(line) }),
+    log,
   })
 
   const send = (method: string, path: string, options?: Ask): Promise<Answer> =>
@@ -139,6 +157,12 @@ export const createTestLogin = ({
     users,
     userStore,
     sessions,
+    clients,
+    registry,
+    revocation,
+    changes,
+    feed,
+    polls,
     setup,
     lifecycle,
     lines,

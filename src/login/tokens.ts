@@ -9,6 +9,8 @@ export type AccessTokens = {
   /** Seconds. */
   readonly lifetime: number
   issue(user: Pick<User, 'id' | 'roles'>, sessionId: string): Promise<string>
+  /** For this service and for those of `audiences`, which the caller has to have checked. */
+  issueToClient(clientId: string, scopes: readonly string[], audiences: readonly string[]): Promise<string>
 }
 
 export type AccessTokensOptions = {
@@ -19,7 +21,10 @@ export type AccessTokensOptions = {
   readonly clock: Clock
 }
 
-/** Issues access tokens of users as of RFC 9068: for this service and for every one that is named, no personal data. */
+/**
+ * Issues access tokens as of RFC 9068, without personal data: of users for this service and for every one that is named,
+ * of clients for this service and for those that they ask for.
+ */
 export const createAccessTokens = ({
   signer,
   issuer,
@@ -38,5 +43,16 @@ export const createAccessTokens = ({
       client_id: firstPartyClientId,
       sid: sessionId,
       roles,
+    }),
+  issueToClient: (clientId, scopes, asked) =>
+    signer.sign({
+      iss: issuer,
+      // RFC 9068 section 2.2: where no user takes part, the client is the subject.
+      sub: clientId,
+      aud: [issuer, ...asked],
+      exp: Math.floor(clock() / 1_000) + lifetimeSeconds,
+      jti: crypto.randomUUID(),
+      client_id: clientId,
+      ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
     }),
 })

@@ -1,5 +1,8 @@
+import { changeTypes } from '../lib/changes-schema.ts'
 import type { UserEvent, UserTransaction } from '../userdb/index.ts'
 import { writeAudit } from './audit.ts'
+import type { ChangeLog } from './change-log.ts'
+import { appendEndings } from './session-endings.ts'
 import { endSessions } from './session-store.ts'
 import { dropSetupTokens } from './setup.ts'
 
@@ -11,6 +14,15 @@ const actions: Record<UserEvent['type'], string> = {
   user_deleted: 'user.deleted',
   password_changed: 'user.password_changed',
 }
+
+const types = {
+  user_created: changeTypes.accountCreated,
+  user_updated: changeTypes.claimsChanged,
+  user_disabled: changeTypes.accountDisabled,
+  user_enabled: changeTypes.accountEnabled,
+  user_deleted: changeTypes.accountPurged,
+  password_changed: changeTypes.credentialChanged,
+} as const
 
 /** The audit row of a change to a user. */
 const auditUserEvent = (tx: UserTransaction, event: UserEvent): void => {
@@ -29,12 +41,33 @@ const auditUserEvent = (tx: UserTransaction, event: UserEvent): void => {
   )
 }
 
-/** What commits with each change of a user: the audit row, the end of sessions, the end of the setup token. */
-export const withUserEvent = (tx: UserTransaction, event: UserEvent): void => {
-  auditUserEvent(tx, event)
-  const { id, roles } = event.user
-  if (event.type === 'user_disabled' || event.type === 'user_deleted' || event.type === 'password_changed') {
-    endSessions(tx, id, event.type, event.at)
+/** Both in alphabetical order. */
+const areSame = (left: readonly string[], right: readonly string[]): boolean =>
+  left.length === right.length && left.every((role, index) => role === right[index])
+
+/** Whether services have to hear of it: a name is nothing to them. */
+const concernsServices = (event: UserEvent): boolean =>
+  event.type !== 'user_updated' || !areSame(event.before.roles, event.user.roles)
+
+/**
+ * What commits with each change of a user: the audit row, the end of sessions, the rows of the change feed, the end of
+ * the setup token.
+ */
+export const createUserEvents =
+  (changes: ChangeLog) =>
+  (tx: UserTransaction, event: UserEvent): void => {
+    auditUserEvent(tx, event)
+    const { type, at } = event
+    const { id, roles, status } = event.user
+    if (concernsServices(event)) {
+      const state =
+        type === 'user_deleted'
+          ? { status: 'deleted' as const, roles: [], scopes: [] }
+          : { status, roles, scopes: [] }
+      changes.append(tx, [{ type: types[type], at, subjectId: id, state }])
+    }
+    if (type === 'user_disabled' || type === 'user_deleted' || type === 'password_changed') {
+      appendEndings(changes, tx, id, endSessions(tx, id, type, at), at)
+    }
+    if (type === 'user_created' && roles.includes('admin')) dropSetupTokens(tx)
   }
-  if (event.type === 'user_created' && roles.includes('admin')) dropSetupTokens(tx)
-}

@@ -29,4 +29,5 @@ export {
   type UserStore,
   type UserTransaction,
 } from './store.ts'
+export { listUserStates, readUserState, type UserState } from './user-states.ts'
 export { type Authentication, createUsers, type UserInput, type Users, type UsersOptions } from './users.ts'

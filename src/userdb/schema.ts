@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
 export const users = sqliteTable(
@@ -26,3 +27,11 @@ export const userRoles = sqliteTable(
   },
   table => [primaryKey({ columns: [table.userId, table.role] }), index('user_roles_role').on(table.role)],
 )
+
+const parseRoles = (json: string): string[] => JSON.parse(json)
+
+/** The roles of a row of `users`, in alphabetical order, as a column of a query. */
+export const rolesOfUser =
+  sql`(SELECT json_group_array(role ORDER BY role) FROM user_roles WHERE user_id = users.id)`.mapWith(
+    parseRoles,
+  )

@@ -8,7 +8,7 @@ import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { UserErrorCode } from './errors.ts'
 import { adminRole, type User, type UserStatus } from './model.ts'
-import { userRoles, users } from './schema.ts'
+import { rolesOfUser, userRoles, users } from './schema.ts'
 
 export type NewUser = {
   readonly id: string
@@ -95,16 +95,12 @@ export type SqliteUserStoreOptions = {
   readonly inTransaction?: (tx: UserTransaction, event: UserEvent) => void
 }
 
-const parseRoles = (json: string): string[] => JSON.parse(json)
-
 // Named one by one, so that neither the hash nor a column added later slips into a User.
 const userColumns = {
   id: users.id,
   email: users.email,
   displayName: users.displayName,
-  roles: sql`(SELECT json_group_array(role ORDER BY role) FROM user_roles WHERE user_id = users.id)`.mapWith(
-    parseRoles,
-  ),
+  roles: rolesOfUser,
   status: users.status,
   createdAt: users.createdAt,
   updatedAt: users.updatedAt,

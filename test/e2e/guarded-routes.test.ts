@@ -57,8 +57,11 @@ test('nobody enters without a credential, but for the routes that are public on 
   }
   expect(open.sort()).toEqual([
     'GET /.well-known/jwks.json',
+    'GET /.well-known/oauth-authorization-server',
     'GET /livez',
     'GET /livez',
+    // From this machine, which is where this test asks from.
+    'GET /metrics',
     'GET /openapi.json',
     'GET /openapi.json',
     'GET /readyz',
@@ -67,6 +70,9 @@ test('nobody enters without a credential, but for the routes that are public on 
     'POST /auth/logout',
     'POST /auth/refresh',
     'POST /auth/setup',
+    'POST /oauth/introspect',
+    'POST /oauth/revoke',
+    'POST /oauth/token',
   ])
 })
 

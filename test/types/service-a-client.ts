@@ -6,11 +6,15 @@ import type { ServiceCode } from '../../src/service-a/errors.ts'
 import type { AnyQuery, AnyString, None, WrongBody, WrongData, WrongErrors } from './equal.ts'
 
 type Client = ReturnType<typeof createServiceAClient>
-type Status = 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504
+type Status = 400 | 401 | 403 | 404 | 405 | 409 | 410 | 412 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504
 type Code = ApikeyCode | ServiceCode
 
 type GetLivez = {
   status: 'ok'
+}
+
+type GetReadyz = {
+  status: 'ok' | 'degraded'
 }
 
 type PostApiKeys = {
@@ -128,7 +132,7 @@ export type Checks = [
   None<WrongData<Client['livez']['get'], GetLivez>>,
   None<WrongErrors<Client['livez']['get'], Status, Problem<Code>>>,
   // GET /readyz
-  None<WrongData<Client['readyz']['get'], GetLivez>>,
+  None<WrongData<Client['readyz']['get'], GetReadyz>>,
   None<WrongErrors<Client['readyz']['get'], Status, Problem<Code>>>,
   // POST /api-keys
   None<WrongData<Client['api-keys']['post'], PostApiKeys>>,

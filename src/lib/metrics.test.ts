@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'bun:test'
+import { Elysia } from 'elysia'
+import { type FeedGauges, metrics } from './metrics.ts'
+import { createProblems } from './problem.ts'
+import { ask } from './test-http.ts'
+import { serve } from './test-serve.ts'
+import { version } from './version.ts'
+
+const token = 'a-token-of-the-collector'
+const problems = createProblems({ table: {}, onUnexpected: () => {} })
+
+const app = (feed?: () => FeedGauges | null, given: string | undefined = token) =>
+  new Elysia()
+    .use(problems)
+    .use(metrics({ problems, service: 'test', token: given, ...(feed === undefined ? {} : { feed }) }))
+
+/** As a request from somewhere else: one that did not come over a socket of this machine. */
+const fromElsewhere = (headers: Record<string, string> = {}, given: string | undefined = token) =>
+  ask(app(undefined, given), 'GET', '/metrics', { headers })
+
+const fromHere = async (headers: Record<string, string> = {}, feed?: () => FeedGauges | null) => {
+  await using served = serve(app(feed, undefined))
+  const response = await fetch(`${served.url}/metrics`, { headers })
+  return { status: response.status, type: response.headers.get('content-type'), text: await response.text() }
+}
+
+const sampleOf = (text: string, name: string): string | undefined =>
+  new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec(text)?.[1]
+
+describe('who may read /metrics', () => {
+  test('this machine, without a token', async () => {
+    expect((await fromHere()).status).toBe(200)
+  })
+
+  test.each(['X-Forwarded-For', 'Forwarded', 'X-Real-IP', 'Via', 'X-Forwarded-Host'])(
+    'no proxy on this machine that asks for somebody else, by %s',
+    async header => {
+      const { status, text } = await fromHere({ [header]: '127.0.0.1' })
+      expect([status, JSON.parse(text).code]).toEqual([404, 'not_found'])
+    },
+  )
+
+  test.each([`Bearer ${token}`, `bearer ${token}`])('from anywhere whoever sends %s', async authorization => {
+    const { status, text } = await fromElsewhere({ authorization })
+    expect([status, sampleOf(text, 'latchkey_build_info')]).toEqual([200, '1'])
+  })
+
+  test.each([
+    '',
+    token,
+    'Bearer',
+    'Bearer ',
+    `Bearer ${token}x`,
+    `Bearer ${token.slice(1)}`,
+    `Bearer ${token.toUpperCase()}`,
+    `Basic ${token}`,
+    `Bearer ${'x'.repeat(5_000)}`,
+  ])('to %j from elsewhere there is nothing here', async authorization => {
+    const { status, text } = await fromElsewhere({ authorization })
+    expect([status, JSON.parse(text).code]).toEqual([404, 'not_found'])
+    expect(text).not.toContain('latchkey_')
+  })
+
+  test.each(['', 'Bearer undefined', 'Bearer '])(
+    'without a token to compare with, %j lets nobody in',
+    async authorization => {
+      const answer = await ask(
+        new Elysia().use(problems).use(metrics({ problems, service: 'bare' })),
+        'GET',
+        '/metrics',
+        {
+          headers: { authorization },
+        },
+      )
+      expect(answer.status).toBe(404)
+    },
+  )
+})
+
+describe('what it tells', () => {
+  test('in the text format of Prometheus: the release, and what the process uses', async () => {
+    const { type, text } = await fromHere()
+    expect(type).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(text).toContain(`latchkey_build_info{version="${version}",service="test"} 1`)
+    expect(Number(sampleOf(text, 'process_resident_memory_bytes'))).toBeGreaterThan(1_000_000)
+    expect(Number(sampleOf(text, 'process_cpu_seconds_total'))).toBeGreaterThan(0)
+    expect(Math.abs(Number(sampleOf(text, 'process_start_time_seconds')) - Date.now() / 1_000)).toBeLessThan(
+      600,
+    )
+    expect(text).not.toContain('latchkey_feed')
+  })
+
+  test.each<[string, FeedGauges | null, string, string]>([
+    ['is up', { lagSeconds: () => 1.5, isUp: () => true }, '1.5', '1'],
+    ['is down', { lagSeconds: () => 400, isUp: () => false }, '400', '0'],
+    ['was never heard', { lagSeconds: () => null, isUp: () => false }, '+Inf', '0'],
+    ['is not followed', null, '+Inf', '0'],
+  ])('how a feed is that %s', async (_, feed, lag, up) => {
+    const { text } = await fromHere({}, () => feed)
+    expect([sampleOf(text, 'latchkey_feed_lag_seconds'), sampleOf(text, 'latchkey_feed_up')]).toEqual([
+      lag,
+      up,
+    ])
+  })
+
+  test('the same numbers once, however often it is asked', async () => {
+    await using served = serve(app())
+    const used = (): number => {
+      const { user, system } = process.cpuUsage()
+      return (user + system) / 1e6
+    }
+    for (const _ of [1, 2]) {
+      const text = await (await fetch(`${served.url}/metrics`)).text()
+      expect(text.match(/^latchkey_build_info\{/gm)).toHaveLength(1)
+      expect(Number(sampleOf(text, 'process_cpu_seconds_total'))).toBeLessThanOrEqual(used())
+    }
+  })
+})

@@ -1,0 +1,117 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Elysia, t } from 'elysia'
+import { Counter, Gauge, Registry } from 'prom-client'
+import { Failure } from './failure.ts'
+import type { Problems } from './problem.ts'
+import { version } from './version.ts'
+
+/** What can be told of the change feed that a service follows. */
+export type FeedGauges = {
+  /** Seconds since the last moment of which everything is known; null for never. */
+  lagSeconds(): number | null
+  isUp(): boolean
+}
+
+/** What every process tells, each number read when it is asked for and none kept up to date in between. */
+const addProcessMetrics = (registers: Registry[], service: string): void => {
+  new Gauge({
+    name: 'latchkey_build_info',
+    help: 'The release and role of this process; always 1.',
+    labelNames: ['version', 'service'],
+    registers,
+  }).set({ version, service }, 1)
+  new Gauge({
+    name: 'process_start_time_seconds',
+    help: 'When the process was started, seconds since the epoch.',
+    registers,
+  }).set(performance.timeOrigin / 1_000)
+  new Gauge({
+    name: 'process_resident_memory_bytes',
+    help: 'Memory of the process that is in RAM, bytes.',
+    registers,
+    collect() {
+      this.set(process.memoryUsage.rss())
+    },
+  })
+  new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'CPU time of user and system, seconds.',
+    registers,
+    collect() {
+      const { user, system } = process.cpuUsage()
+      this.reset()
+      this.inc((user + system) / 1_000_000)
+    },
+  })
+}
+
+const addFeedMetrics = (registers: Registry[], feed: () => FeedGauges | null): void => {
+  new Gauge({
+    name: 'latchkey_feed_lag_seconds',
+    help: 'Seconds since the last moment of which everything that login acknowledged is known here; +Inf before the first.',
+    registers,
+    collect() {
+      this.set(feed()?.lagSeconds() ?? Number.POSITIVE_INFINITY)
+    },
+  })
+  new Gauge({
+    name: 'latchkey_feed_up',
+    help: 'Whether login answered when it was last asked for changes.',
+    registers,
+    collect() {
+      this.set(feed()?.isUp() === true ? 1 : 0)
+    },
+  })
+}
+
+/** Headers by which a proxy says that it asks for somebody else. */
+const forwarding = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+
+const isLoopbackAddress = (address: string): boolean =>
+  address === '::1' || /^(::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address)
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+const isBearer = (authorization: string | null, token: string): boolean => {
+  const given = /^bearer +(\S{1,1024})$/i.exec(authorization ?? '')?.[1]
+  // Digests are of one length, which timingSafeEqual asks for.
+  return given !== undefined && timingSafeEqual(digest(given), digest(token))
+}
+
+export type MetricsOptions<Code extends string> = {
+  readonly problems: Problems<Code>
+  /** The role of this process. */
+  readonly service: string
+  /** Lets in whoever has it, from anywhere. */
+  readonly token?: string | undefined
+  /** Absent where no feed is followed. */
+  readonly feed?: () => FeedGauges | null
+}
+
+/**
+ * `/metrics` in the text format of Prometheus, for this machine and for whoever has the token. To anybody else there is
+ * nothing here. A proxy on this machine that sends none of the usual headers looks like this machine.
+ */
+export const metrics = <Code extends string>({ problems, service, token, feed }: MetricsOptions<Code>) => {
+  const registry = new Registry()
+  addProcessMetrics([registry], service)
+  if (feed !== undefined) addFeedMetrics([registry], feed)
+
+  const isLetIn = (headers: Headers, address: string | undefined): boolean =>
+    (token !== undefined && isBearer(headers.get('authorization'), token)) ||
+    (address !== undefined && isLoopbackAddress(address) && !forwarding.some(name => headers.has(name)))
+
+  return new Elysia({ name: 'latchkey/metrics', seed: service, tags: ['Health'] }).use(problems).get(
+    '/metrics',
+    async ({ request, server, set }) => {
+      if (!isLetIn(request.headers, server?.requestIP(request)?.address)) throw new Failure('not_found')
+      set.headers['content-type'] = registry.contentType
+      set.headers['cache-control'] = 'no-store'
+      return registry.metrics()
+    },
+    {
+      response: { 200: t.String() },
+      detail: { summary: 'Numbers for Prometheus; from this machine, or by `METRICS_TOKEN`' },
+    },
+  )
+}
