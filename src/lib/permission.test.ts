@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { allows, covers, permissionPattern, permissionsOf } from './permission.ts'
+import { allows, covers, intersect, permissionPattern, permissionsOf } from './permission.ts'
 
 const pattern = new RegExp(permissionPattern)
 const segment = fc.constantFrom('a', 'b', 'a-b', '*')
@@ -56,6 +56,35 @@ describe('what a permission covers', () => {
 
   test('nothing is allowed to who has nothing', () => {
     fc.assert(fc.property(permission, one => !allows([], one)))
+  })
+})
+
+describe('what two lists have in common', () => {
+  const list = fc.array(permission, { maxLength: 4 })
+
+  test('allows what each of them allows, and nothing else', () => {
+    fc.assert(
+      fc.property(list, list, permission, (one, other, needed) => {
+        expect(allows(intersect(one, other), needed)).toBe(allows(one, needed) && allows(other, needed))
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  test.each<[string[], string[], string[]]>([
+    [['a:*'], ['a:read'], ['a:read']],
+    [['a:read'], ['a:*'], ['a:read']],
+    [['a:*'], ['*:read'], ['a:read']],
+    [['*:*'], ['a:read', 'b:*'], ['a:read', 'b:*']],
+    [['a:read', 'b:read'], ['a:read'], ['a:read']],
+    [['a:*', 'a:read'], ['a:read'], ['a:read']],
+    [['a:read'], ['b:read'], []],
+    [['a:read'], [], []],
+    [[], ['a:read'], []],
+    [['a:b:c'], ['a:*'], []],
+    [['a:read'], ['constructor:read'], []],
+  ])('%j and %j: %j', (one, other, expected) => {
+    expect(intersect(one, other)).toEqual(expected)
   })
 })
 

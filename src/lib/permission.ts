@@ -20,6 +20,29 @@ export const covers = (granted: string, needed: string): boolean => {
 export const allows = (granted: readonly string[], needed: string): boolean =>
   granted.some(permission => covers(permission, needed))
 
+const segmentMeet = (one: string, other: string): string | null => {
+  if (one === '*') return other
+  return other === '*' || one === other ? one : null
+}
+
+/** What two permissions both allow, as one permission; null where that is nothing. */
+const meet = (one: string, other: string): string | null => {
+  const [oneResource = '', oneAction = '', ...oneRest] = one.split(':')
+  const [otherResource = '', otherAction = '', ...otherRest] = other.split(':')
+  if (oneRest.length > 0 || otherRest.length > 0) return null
+  const resource = segmentMeet(oneResource, otherResource)
+  const action = segmentMeet(oneAction, otherAction)
+  return resource === null || action === null ? null : `${resource}:${action}`
+}
+
+/** What both lists allow: it allows a permission if, and only if, each of them does. */
+export const intersect = (one: readonly string[], other: readonly string[]): readonly string[] => {
+  // The usual case, which makes nothing: what is asked of the first list is all within the second.
+  if (one.every(permission => allows(other, permission))) return one
+  const met = one.flatMap(permission => other.flatMap(another => meet(permission, another) ?? []))
+  return [...new Set(met)]
+}
+
 /** What each role may do. Role names are free; a role that is not listed grants nothing. */
 export type RolePermissions<Permission extends string = string> = Readonly<
   Record<string, readonly Permission[]>

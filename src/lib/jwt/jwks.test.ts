@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { exportJWK, type JWK } from 'jose'
-import { createRemoteKeys, type RemoteKeysOptions } from './jwks.ts'
+import { createRemoteKeys, type RemoteKeys, type RemoteKeysOptions } from './jwks.ts'
 import {
   audience,
   compact,
@@ -49,7 +49,7 @@ beforeEach(async () => {
 })
 afterEach(() => server.stop(true))
 
-const remote = (options: Partial<RemoteKeysOptions> = {}): KeySource =>
+const remote = (options: Partial<RemoteKeysOptions> = {}): RemoteKeys =>
   createRemoteKeys({
     url: `http://127.0.0.1:${server.port}/jwks.json`,
     clock: () => now,
@@ -215,4 +215,62 @@ describe('an issuer out of reach', () => {
     expect(await outcome(keys, 'two')).toBe('unavailable')
     expect(await outcome(keys, 'one')).toBe('found')
   })
+})
+
+describe('a key that was revoked', () => {
+  test('is refused at once and for good, whether or not the issuer is in reach or goes on publishing it', async () => {
+    const keys = remote()
+    expect(await verify(keys, one, 'one')).toBe(true)
+    goDown()
+    keys.forget('one')
+    expect([await verify(keys, one, 'one'), await outcome(keys, 'one')]).toEqual([false, 'none'])
+    const good = await published(one, 'one')
+    answer = () => Response.json({ keys: [good] })
+    now += 3_600_000
+    expect([await verify(keys, one, 'one'), await outcome(keys, 'one')]).toEqual([false, 'none'])
+  })
+
+  test('takes no other along: those that are known serve on while the issuer is out of reach', async () => {
+    const both = [await published(one, 'one'), await published(two, 'two')]
+    answer = () => Response.json({ keys: both })
+    const keys = remote()
+    expect(await verify(keys, two, 'two')).toBe(true)
+    goDown()
+    keys.forget('one')
+    expect([await verify(keys, one, 'one'), await verify(keys, two, 'two')]).toEqual([false, true])
+  })
+
+  test('has its successor fetched at once, whatever the cooldown', async () => {
+    const keys = remote()
+    expect(await verify(keys, one, 'one')).toBe(true)
+    const next = await published(two, 'two')
+    answer = () => Response.json({ keys: [next] })
+    keys.forget('one')
+    expect(await verify(keys, two, 'two')).toBe(true)
+    expect(hits).toBe(2)
+  })
+
+  test('that was never fetched is refused too, and a flood of its tokens fetches nothing', async () => {
+    const keys = remote()
+    keys.forget('one')
+    await Bun.sleep(10)
+    const before = hits
+    for (let index = 0; index < 20; index += 1) expect(await verify(keys, one, 'one')).toBe(false)
+    expect(hits - before).toBeLessThanOrEqual(1)
+  })
+})
+
+test('a refresh fetches anew at once, and a failure of it leaves what is known and is tried again', async () => {
+  const keys = remote()
+  expect(await verify(keys, one, 'one')).toBe(true)
+  goDown()
+  keys.refresh()
+  await Bun.sleep(10)
+  expect([hits, await verify(keys, one, 'one')]).toEqual([2, true])
+  const next = await published(two, 'two')
+  answer = () => Response.json({ keys: [next] })
+  now += 10_000
+  await outcome(keys, 'one')
+  await Bun.sleep(10)
+  expect([await verify(keys, two, 'two'), await verify(keys, one, 'one')]).toEqual([true, false])
 })

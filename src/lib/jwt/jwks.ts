@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { importJWK } from 'jose'
+import { readBounded } from '../bounded-response.ts'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { KeySource, VerificationKey } from './verifier.ts'
@@ -31,17 +32,16 @@ export type RemoteKeysOptions = {
   readonly cooldownMilliseconds?: number
 }
 
-/** Reads a body of at most `maxBytes`, so that no server can fill our memory. */
-const readBounded = async (response: Response, maxBytes: number): Promise<string> => {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength
-    if (size > maxBytes) throw new Error(`The key set has more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+/** The keys of an issuer, and what a change feed has to say about them. */
+export type RemoteKeys = KeySource & {
+  /** Refuses a key for good, whether or not the issuer goes on publishing it, and asks for those that took its place. */
+  forget(kid: string): void
+  /** Asks anew for what may have changed; the keys that are known serve until the answer is there. */
+  refresh(): void
 }
+
+/** Keys that were forgotten; each was one of the issuer's own, so there are few. */
+const maxForgotten = 10_000
 
 const importKeys = async (text: string): Promise<Map<string, VerificationKey>> => {
   const set: unknown = JSON.parse(text)
@@ -74,12 +74,13 @@ export const createRemoteKeys = ({
   timeoutMilliseconds = 3_000,
   freshMilliseconds = 600_000,
   cooldownMilliseconds = 10_000,
-}: RemoteKeysOptions): KeySource => {
+}: RemoteKeysOptions): RemoteKeys => {
   let keys: Map<string, VerificationKey> | null = null
   let fetchedAt = Number.NEGATIVE_INFINITY
   let triedAt = Number.NEGATIVE_INFINITY
   let failure: Failure | null = null
   let running: Promise<void> | null = null
+  const forgotten = new Set<string>()
 
   const load = async (): Promise<void> => {
     triedAt = clock()
@@ -105,6 +106,17 @@ export const createRemoteKeys = ({
     return running
   }
 
+  const outdate = (): void => {
+    // A fetch that is under way may have been answered before the change; then the next token that comes asks again.
+    const isLate = running !== null
+    triedAt = Number.NEGATIVE_INFINITY
+    void refresh().then(() => {
+      if (!isLate && failure === null) return
+      fetchedAt = Number.NEGATIVE_INFINITY
+      if (isLate) triedAt = Number.NEGATIVE_INFINITY
+    })
+  }
+
   const mayTry = (): boolean => running !== null || clock() - triedAt >= cooldownMilliseconds
   // Without any key each request would fail, so the wait is short, yet no flood can become one of fetches.
   const mayTryFirst = (): boolean =>
@@ -119,7 +131,7 @@ export const createRemoteKeys = ({
         // In the background: the old keys answer until the new ones are there.
         void refresh()
       }
-      if (kid === undefined) return null
+      if (kid === undefined || forgotten.has(kid)) return null
       const known = keys.get(kid)
       if (known !== undefined) return known
       if (mayTry()) await refresh()
@@ -128,5 +140,12 @@ export const createRemoteKeys = ({
       if (found === undefined && failure !== null) throw failure
       return found ?? null
     },
+    forget: kid => {
+      if (forgotten.has(kid)) return
+      if (forgotten.size < maxForgotten) forgotten.add(kid)
+      keys?.delete(kid)
+      outdate()
+    },
+    refresh: outdate,
   }
 }
