@@ -131,7 +131,13 @@ const apps = () => {
     ...common,
     guard,
     database,
-    login: { findUser: never, ownProfile: never, changeOwnProfile: never, closeOwnAccount: never },
+    login: {
+      findUser: never,
+      findClient: never,
+      ownProfile: never,
+      changeOwnProfile: never,
+      closeOwnAccount: never,
+    },
   })
   return { login, service }
 }

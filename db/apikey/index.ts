@@ -1,8 +1,12 @@
 // Written by `bun run db:generate`.
 import type { MigrationSet } from '../../src/lib/migrate.ts'
 import sql0 from './0000_keys.sql' with { type: 'text' }
+import sql1 from './0001_feed.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'apikey',
-  migrations: [{ tag: '0000_keys', sql: sql0 }],
+  migrations: [
+    { tag: '0000_keys', sql: sql0 },
+    { tag: '0001_feed', sql: sql1 },
+  ],
 }

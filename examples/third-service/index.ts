@@ -1,15 +1,23 @@
 import { Elysia, status, t } from 'elysia'
 import { apikey, apikeyRoutes, problems } from 'latchkey/apikey'
 
-const { LOGIN_URL = 'http://127.0.0.1:3000', JWT_SECRET, DATABASE_PATH, PORT = '3002' } = process.env
+const {
+  LOGIN_URL = 'http://127.0.0.1:3000',
+  CLIENT_ID = '',
+  CLIENT_SECRET = '',
+  JWT_SECRET,
+  DATABASE_PATH,
+  PORT = '3002',
+} = process.env
 
 /** The business: amounts by owner. A service of yours would keep them in a database. */
 const invoices = new Map<string, number[]>()
 
 export const auth = apikey({
+  // As this client it hears within a second who is disabled on login, or signed out.
+  login: { url: LOGIN_URL, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET },
   // A shared secret where there is one, else the public keys of login.
-  ...(JWT_SECRET === undefined ? { login: { url: LOGIN_URL } } : { jwt: { secret: JWT_SECRET } }),
-  issuer: LOGIN_URL,
+  ...(JWT_SECRET === undefined ? {} : { jwt: { secret: JWT_SECRET } }),
   audience: 'invoices',
   database: DATABASE_PATH ?? './data/invoices.sqlite',
   roles: { user: ['invoices:read', 'invoices:write'], admin: ['invoices:*', 'api-keys:*'] },

@@ -7,6 +7,7 @@ const callerProblems = {
   api_key_revoked: { status: 403, title: 'The API key has been revoked' },
   api_key_disabled: { status: 403, title: 'The API key is disabled' },
   api_key_expired: { status: 403, title: 'The API key has expired' },
+  api_key_owner_inactive: { status: 403, title: 'The owner of the API key is not active' },
   jwt_required: { status: 403, title: 'An API key will not do here, an access token is needed' },
 } as const satisfies ProblemTable<string>
 

@@ -3,7 +3,15 @@ import type { Clock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import { allows } from '../lib/permission.ts'
 import type { KeyCode } from './errors.ts'
-import type { KeyChanges, KeyMaterial, KeyRecord, KeyScope, KeyStore } from './store.ts'
+import type {
+  KeyChanges,
+  KeyMaterial,
+  KeyRecord,
+  KeyScope,
+  KeyStore,
+  KeyTransfer,
+  Transferred,
+} from './store.ts'
 import { formatKey, generateKey, publicId, startOf } from './token.ts'
 
 /** argon2id, memory in KiB. */
@@ -52,7 +60,20 @@ export type Keys = {
   ): Promise<KeyRecord>
   /** @throws Failure `api_key_not_found`, `api_key_rotated`, `api_key_inactive` */
   rotate(id: string, scope: KeyScope, graceSeconds: number, context: AuditContext): Promise<IssuedKey>
+  /**
+   * `grantable` is what the new owner may do now. Texts and secrets stay as they are.
+   *
+   * @throws Failure `api_key_not_found`, `permission_not_grantable`, `api_key_limit_reached`
+   */
+  transfer(
+    move: Pick<KeyTransfer, 'from' | 'to' | 'keyIds'>,
+    grantable: readonly string[],
+    context: AuditContext,
+  ): Promise<Transferred>
 }
+
+/** Keys that one call moves when it names none. */
+const mostTransferred = 100
 
 const unique = (permissions: readonly string[]): string[] => [...new Set(permissions)]
 
@@ -103,5 +124,8 @@ export const createKeys = ({ store, clock, prefix, cost, keysPerOwner }: KeysOpt
       const key = await store.rotate(id, scope, material, clock() + graceSeconds * 1_000, context)
       return { key, text }
     },
+
+    transfer: (move, grantable, context) =>
+      store.transfer({ ...move, most: mostTransferred, limit: keysPerOwner, grantable }, context),
   }
 }

@@ -34,6 +34,9 @@ export const ApiKey = t.Object({
   updatedAt: Time,
   rotatedFrom: t.Nullable(t.String()),
   rotatedTo: t.Nullable(t.String()),
+  lastUsedAt: t.Nullable(
+    t.String({ format: 'date-time', description: 'Written in the background, within a minute or so' }),
+  ),
 })
 export type ApiKey = typeof ApiKey.static
 
@@ -46,14 +49,14 @@ export const ApiKeyList = t.Object({ items: t.Array(ApiKey), nextCursor: t.Nulla
 
 const strict = { additionalProperties: false } as const
 
+const ownerId = (description: string) => t.String({ minLength: 1, maxLength: 128, description })
+
 export const CreateKeyBody = t.Object(
   {
     name: KeyName,
     permissions: t.Optional(Permissions),
     expiresAt: t.Optional(t.Nullable(GivenTime)),
-    ownerId: t.Optional(
-      t.String({ minLength: 1, maxLength: 128, description: 'For admins; else the caller' }),
-    ),
+    ownerId: t.Optional(ownerId('A user (usr_…) or service account (cli_…): for admins; else the caller')),
   },
   strict,
 )
@@ -86,10 +89,37 @@ export const RotateKeyBody = t.Optional(
   ),
 )
 
+export const maxNamedKeys = 100
+
+export const TransferKeysBody = t.Object(
+  {
+    from: ownerId('Whose keys: also one who is disabled'),
+    to: ownerId('An active user or service account, who may do all that the keys may'),
+    keyIds: t.Optional(
+      t.Array(t.String({ minLength: 1, maxLength: 64 }), {
+        minItems: 1,
+        maxItems: maxNamedKeys,
+        description: 'Only these; when absent all, 100 a call',
+      }),
+    ),
+  },
+  strict,
+)
+
+export const TransferredKeys = t.Object({
+  items: t.Array(ApiKey, { description: 'What was moved, with what replaces a key or is replaced by it' }),
+  remaining: Type.Integer({ description: 'Live keys that the old owner still has' }),
+})
+
 export const ListQuery = t.Object({
   ...pageQuery,
-  owner: t.Optional(
-    t.String({ minLength: 1, maxLength: 128, description: 'For admins: keys of this owner' }),
+  owner: t.Optional(ownerId('For admins: keys of this user or service account')),
+  usedSince: t.Optional(
+    t.String({
+      format: 'date-time',
+      pattern: timePattern,
+      description: 'Only keys that work now and were used at or after this time: what would be missed',
+    }),
   ),
 })
 
@@ -108,6 +138,7 @@ export const toApiKey = (key: KeyRecord): ApiKey => ({
   updatedAt: isoTime(key.updatedAt),
   rotatedFrom: key.rotatedFrom,
   rotatedTo: key.rotatedTo,
+  lastUsedAt: isoTimeOrNull(key.lastUsedAt),
 })
 
 /** The last time that ISO 8601 writes with a year of four digits. */
@@ -132,4 +163,18 @@ export const toExpiry = (time: string | null, clock: Clock): number | null => {
     throw new Failure('expiry_invalid', { errors: [{ field: 'expiresAt', rule: 'must lie in the future' }] })
   }
   return milliseconds
+}
+
+/**
+ * A time of a query, in milliseconds; null when it is absent.
+ *
+ * @throws Failure `invalid_request` for a day that no calendar has.
+ */
+export const toUsedSince = (time: string | undefined): number | null => {
+  if (time === undefined) return null
+  const milliseconds = Date.parse(time)
+  if (!Number.isNaN(milliseconds) && isOnCalendar(time)) return milliseconds
+  throw new Failure('invalid_request', {
+    errors: [{ field: 'usedSince', rule: 'must be a day of the calendar' }],
+  })
 }

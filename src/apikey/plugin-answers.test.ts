@@ -113,7 +113,7 @@ describe('what can not be judged', () => {
         expect(answer.headers.get('retry-after')).toBe('1')
       }
       expect(made.ran).toEqual([])
-      expect(await internalsOf(auth).ready()).toBe(false)
+      expect(await internalsOf(auth).health()).toEqual({ status: 'unavailable', feedLagSeconds: null })
     }
     await down.stop(true)
   })

@@ -70,12 +70,14 @@ describe('the database of the plugin', () => {
   const path = () => join(folder, 'keys.sqlite')
 
   test('CFG-02: is opened at the start and not before, for its owner alone, and closed at the stop', async () => {
-    const { app } = host(apikey({ ...shared, database: path() }))
+    const auth = apikey({ ...shared, database: path() })
+    const { app } = host(auth)
     expect(existsSync(path())).toBe(false)
     const served = serve(app)
     expect((statSync(path()).mode & 0o777).toString(8)).toBe('600')
     const close = spyOn(Database.prototype, 'close')
     await served[Symbol.asyncDispose]()
+    await internalsOf(auth).stop()
     expect(close).toHaveBeenCalledTimes(1)
     close.mockRestore()
   })
@@ -126,7 +128,7 @@ describe('where tokens come from', () => {
     expect(await statusFor(`${base}/`, 'notes')).toBe(401)
     expect(await statusFor(base, base)).toBe(401)
     expect(paths).toEqual(['/.well-known/jwks.json'])
-    expect(await internalsOf(auth).ready()).toBe(true)
+    expect(await internalsOf(auth).health()).toEqual({ status: 'ok', feedLagSeconds: null })
     await login.stop(true)
   })
 
@@ -174,6 +176,7 @@ describe('two of them in one process', () => {
     expect(files.map(file => existsSync(file))).toEqual([true, true])
     const close = spyOn(Database.prototype, 'close')
     await served[Symbol.asyncDispose]()
+    await Promise.all([internalsOf(one).stop(), internalsOf(two).stop()])
     expect(close).toHaveBeenCalledTimes(2)
     close.mockRestore()
   })

@@ -2,11 +2,10 @@ import type { Database } from 'bun:sqlite'
 import { migrations } from '../../db/apikey/index.ts'
 import { defaultBodyLimits } from '../lib/body.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
-import { isLoopbackHost } from '../lib/config.ts'
 import { Failure } from '../lib/failure.ts'
 import { createGuard } from '../lib/guard.ts'
-import { createRemoteKeys } from '../lib/jwt/jwks.ts'
-import { createSecretSource, createVerifier, type KeySource } from '../lib/jwt/verifier.ts'
+import { createVerifier } from '../lib/jwt/verifier.ts'
+import { createLog, type Log } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { isPermission, type RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
@@ -14,19 +13,13 @@ import { closeDatabase, isDatabaseUnavailable, openDatabase, settle } from '../l
 import { createAuthenticate, type Principal } from './authenticate.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 import { createKeys, type Keys, lowestCost, type SecretHashCost } from './keys.ts'
+import type { StaleMode } from './staleness.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
+import { createSubjectFeed, type FeedLog, type FeedStatus, type SubjectFeed } from './subject-feed.ts'
+import type { Subjects } from './subjects.ts'
 import { prefixPattern } from './token.ts'
-
-/** Who issues the access tokens that are taken. */
-export type TokenSource =
-  /** A Latchkey `login`: its keys are found from its address, which is also the issuer unless `issuer` says otherwise. */
-  | { readonly login: { readonly url: string }; readonly jwt?: never; readonly issuer?: string }
-  /** A secret that issuer and service share (HS256), or a key set at an address (ES256). */
-  | {
-      readonly jwt: { readonly secret: string } | { readonly jwksUrl: string }
-      readonly login?: never
-      readonly issuer: string
-    }
+import { resolveIssuer, type TokenSource } from './token-source.ts'
+import { createUsage, type Usage } from './usage.ts'
 
 export type ApikeyOptions<Permission extends string> = TokenSource & {
   /** The id of this service: what `aud` of a token must contain. */
@@ -45,18 +38,34 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
   readonly otherBodies?: boolean
   /** Allows plain http to an issuer that is not on this machine. Everyone on the way could then forge its keys. */
   readonly allowInsecureLogin?: boolean
+  /** How long `login` may go unheard before it matters, 300 s by default and 3 at least. */
+  readonly maxStalenessSeconds?: number
+  /** What happens then: go on with what is known (`allow`, the default), or refuse everybody with 503 (`deny`). */
+  readonly staleMode?: StaleMode
+  /** Told how following the feed goes. By default that is logged, as JSON on standard output. */
+  readonly log?: FeedLog
   readonly clock?: Clock
   readonly secretHashCost?: SecretHashCost
 }
+
+/** Whether requests can be judged, and how long ago `login` was last heard (null for never, or where none is followed). */
+export type Health = { readonly status: FeedStatus; readonly feedLagSeconds: number | null }
 
 /** What the management routes and the host's health check need of an installed plugin. */
 export type ApikeyInternals = {
   readonly keys: () => Keys
   readonly store: () => KeyStore
+  readonly usage: () => Usage
+  /** What the change feed told of owners and callers; null where none is followed. */
+  readonly subjects: () => Subjects | null
   readonly clock: Clock
   readonly roles: RolePermissions
-  /** Whether requests can be judged: the database answers, and some key to verify with is known. */
-  readonly ready: () => Promise<boolean>
+  /** The feed itself; null where none is followed. */
+  readonly feed: () => SubjectFeed | null
+  /** `unavailable` unless the database answers, some key to verify with is known and the feed has told enough. */
+  readonly health: () => Promise<Health>
+  /** Ends following and writes what is in memory alone. The plugin does so when the app stops, but no app waits for it. */
+  readonly stop: () => Promise<void>
 }
 
 const internals = new WeakMap<object, ApikeyInternals>()
@@ -66,38 +75,6 @@ export const internalsOf = (auth: object): ApikeyInternals => {
   const found = internals.get(auth)
   if (found === undefined) throw new TypeError('Expected what apikey() returned')
   return found
-}
-
-/** RFC 8725 section 3.10 asks for keys over an authenticated channel. */
-const secureUrl = (text: string, allowInsecure: boolean): URL => {
-  const url = URL.parse(text)
-  if (url === null) throw new Error(`${JSON.stringify(text)} is not the address of an issuer.`)
-  if (url.protocol !== 'https:' && !allowInsecure && !isLoopbackHost(url.hostname)) {
-    throw new Error(
-      `${url.origin} is not https. Use https, or allowInsecureLogin where the network is your own.`,
-    )
-  }
-  return url
-}
-
-const keySource = (
-  options: TokenSource,
-  allowInsecure: boolean,
-  clock: Clock,
-): { keys: KeySource; issuer: string } => {
-  if (options.login !== undefined) {
-    const base = secureUrl(options.login.url, allowInsecure).href.replace(/\/$/, '')
-    const keys = createRemoteKeys({ url: `${base}/.well-known/jwks.json`, clock })
-    return { keys, issuer: options.issuer ?? base }
-  }
-  if ('jwksUrl' in options.jwt) {
-    const { href } = secureUrl(options.jwt.jwksUrl, allowInsecure)
-    return { keys: createRemoteKeys({ url: href, clock }), issuer: options.issuer }
-  }
-  // RFC 7518 section 3.2: a key as long as the hash, at least.
-  if (Buffer.byteLength(options.jwt.secret) < 32)
-    throw new Error('The shared JWT secret needs 32 random bytes or more.')
-  return { keys: createSecretSource(options.jwt.secret), issuer: options.issuer }
 }
 
 const challenge = (code: CredentialCode, jwtOnly: boolean): Record<string, string> => {
@@ -114,6 +91,20 @@ const asFailure = (error: unknown): never => {
   throw isDatabaseUnavailable(error)
     ? new Failure('unavailable', { retryAfterSeconds: 1, cause: error })
     : new Failure('internal_error', { cause: error })
+}
+
+const usageMilliseconds = 30_000
+
+let log: Log | null = null
+
+/** Made when there is something to say: an app may never ask for it. */
+const defaultLog = (): Log => {
+  log ??= createLog({ level: 'info', service: 'latchkey' })
+  return log
+}
+const defaultFeedLog: FeedLog = {
+  info: (details, message) => defaultLog().info(details, message),
+  warn: (details, message) => defaultLog().warn(details, message),
 }
 
 let installed = 0
@@ -136,10 +127,25 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     if (bad !== undefined)
       throw new Error(`The role ${role} has ${JSON.stringify(bad)}, which is not resource:action.`)
   }
-  const { keys: source, issuer } = keySource(options, options.allowInsecureLogin ?? false, clock)
+  const { maxStalenessSeconds = 300, staleMode = 'allow', log = defaultFeedLog } = options
+  if (!(Number.isFinite(maxStalenessSeconds) && maxStalenessSeconds >= 3)) {
+    throw new Error('maxStalenessSeconds must be 3 or more.')
+  }
+  const {
+    issuer,
+    keys: source,
+    remote,
+    feed,
+  } = resolveIssuer(options, options.allowInsecureLogin ?? false, clock)
   const verifier = createVerifier({ keys: source, issuer, audience, clock })
 
-  type Opened = { database: Database; store: KeyStore; keys: Keys }
+  type Opened = {
+    database: Database
+    store: KeyStore
+    keys: Keys
+    usage: Usage
+    feed: SubjectFeed | null
+  }
   let opened: Opened | null = null
   const open = (): Opened => {
     if (opened !== null) return opened
@@ -148,10 +154,36 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     migrate(database, migrations, clock)
     if (typeof given === 'string') settle(database)
     const store = createSqliteKeyStore({ database, clock })
-    opened = { database, store, keys: createKeys({ store, clock, prefix, cost, keysPerOwner }) }
+    const usage = createUsage({ store, clock })
+    const followed =
+      feed === null
+        ? null
+        : createSubjectFeed({
+            feed,
+            remoteKeys: remote,
+            database,
+            audience,
+            maxStalenessSeconds,
+            staleMode,
+            clock,
+            log,
+          })
+    opened = {
+      database,
+      store,
+      usage,
+      keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
+      feed: followed,
+    }
     return opened
   }
 
+  /** The feed as it is once something is open: before that there is nothing to ask. */
+  const openFeed = (): SubjectFeed => {
+    const { feed: followed } = open()
+    if (followed === null) throw new Error('No feed is followed')
+    return followed
+  }
   const authenticate = createAuthenticate({
     store: { findCredential: async id => open().store.findCredential(id) },
     verifier,
@@ -159,7 +191,51 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     prefix,
     clock,
     cost,
+    followed:
+      feed === null
+        ? null
+        : {
+            find: id => openFeed().find(id),
+            isEnded: id => openFeed().isEnded(id),
+            requireCurrent: () => openFeed().requireCurrent(),
+          },
   })
+
+  let timer: ReturnType<typeof setInterval> | null = null
+  const start = (): void => {
+    const { feed: followed, usage } = open()
+    // What can't be written is kept, and the next time tries again.
+    timer ??= setInterval(() => void usage.flush().catch(() => undefined), usageMilliseconds)
+    timer.unref()
+    if (followed === null) {
+      log.warn(
+        {},
+        'no change feed is followed: credentials are good until they expire, whatever happens to their owners',
+      )
+    } else {
+      followed.start()
+    }
+  }
+
+  let stopping: Promise<void> | null = null
+  const stop = (): Promise<void> => {
+    const current = opened
+    if (current === null || stopping !== null) return stopping ?? Promise.resolve()
+    if (timer !== null) clearInterval(timer)
+    timer = null
+    const end = async (): Promise<void> => {
+      const ended = await Promise.allSettled([current.feed?.stop(), current.usage.flush()])
+      const failed = ended.find(result => result.status === 'rejected')
+      if (failed !== undefined) {
+        log.warn({ error: failed.reason }, 'the last of what is in memory could not be written')
+      }
+      if (typeof options.database === 'string') closeDatabase(current.database)
+      opened = null
+      stopping = null
+    }
+    stopping = end()
+    return stopping
+  }
 
   installed += 1
   const guard = createGuard<Principal, Exclude<Permission, `${string}*${string}`>>({
@@ -169,6 +245,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     otherBodies: options.otherBodies ?? true,
     authenticate: async ({ headers }, { jwtOnly }) => {
       const judged = await authenticate(headers, { jwtOnly }).catch(asFailure)
+      if (judged.ok && judged.principal.keyId !== undefined) open().usage.record(judged.principal.keyId)
       return judged.ok
         ? judged
         : { ok: false, refusal: new Refusal(judged.code, challenge(judged.code, jwtOnly)) }
@@ -176,7 +253,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   })
     .onStart(app => {
       try {
-        open()
+        start()
       } catch (error) {
         // The server listens already: Elysia starts it before it tells.
         app.server?.stop(true)
@@ -184,24 +261,29 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
       }
     })
     .onStop(() => {
-      if (typeof options.database === 'string' && opened !== null) closeDatabase(opened.database)
-      opened = null
+      void stop()
     })
 
   internals.set(guard, {
     keys: () => open().keys,
     store: () => open().store,
+    usage: () => open().usage,
+    subjects: () => open().feed,
+    feed: () => open().feed,
     clock,
     roles,
-    ready: async () => {
+    health: async () => {
       try {
-        open().database.query('SELECT 1').get()
+        const { database, feed: followed } = open()
+        const feedLagSeconds = followed?.lagSeconds() ?? null
+        database.query('SELECT 1').get()
         await source.find(undefined)
-        return true
+        return { status: followed?.status() ?? 'ok', feedLagSeconds }
       } catch {
-        return false
+        return { status: 'unavailable', feedLagSeconds: null }
       }
     },
+    stop,
   })
   return guard
 }

@@ -33,6 +33,7 @@ describe('every route of an app behind the guard', () => {
       ['PATCH', '/api-keys/key_0123456789abcdef', 'any', false],
       ['DELETE', '/api-keys/key_0123456789abcdef', 'any', false],
       ['POST', '/api-keys/key_0123456789abcdef/rotate', 'any', false],
+      ['POST', '/api-keys/transfer', 'any', false],
       ['GET', '/notes', 'notes:read', true],
       ['GET', '/whoami', 'any', true],
     ])

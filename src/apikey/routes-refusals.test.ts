@@ -39,6 +39,7 @@ describe('a body that is refused', () => {
     ['POST', '/api-keys', { name: 'ci' }],
     ['PATCH', '/api-keys/:id', {}],
     ['POST', '/api-keys/:id/rotate', {}],
+    ['POST', '/api-keys/transfer', { from: 'usr_ann', to: 'usr_bob' }],
   ] as const
 
   test.each(writes)('KEY-07, HTTP-08: %s %s names what it does not know', async (method, path, body) => {
@@ -59,7 +60,8 @@ describe('a body that is refused', () => {
     const all = Object.fromEntries(unknown.map(field => [field, 'secret-value']))
     await refusal(method, path, { body: { ...body, ...all } }, invalid(...unknown))
     for (const field of ['__proto__', 'constructor', 'toString']) {
-      const raw = JSON.stringify(body).replace(/\}$/, `${'name' in body ? ',' : ''}"${field}":{"a":1}}`)
+      const separator = Object.keys(body).length > 0 ? ',' : ''
+      const raw = JSON.stringify(body).replace(/\}$/, `${separator}"${field}":{"a":1}}`)
       await refusal(method, path, { raw }, invalid(field))
     }
   })
@@ -143,6 +145,9 @@ describe('a body that is refused', () => {
             expiresAt: fc.jsonValue(),
             enabled: fc.jsonValue(),
             graceSeconds: fc.jsonValue(),
+            from: fc.jsonValue(),
+            to: fc.jsonValue(),
+            keyIds: fc.jsonValue(),
           },
           { requiredKeys: [] },
         ),
@@ -189,6 +194,13 @@ describe('what a caller may not', () => {
     'limit=1.5',
     'limit=1e9',
     'owner=',
+    'usedSince=',
+    'usedSince=now',
+    'usedSince=1767225600000',
+    'usedSince=2026-01-01',
+    'usedSince=2026-01-01T00:00:00',
+    'usedSince=2026-02-30T00:00:00Z',
+    'usedSince=2026-01-01T00:00:00+01:00',
     `cursor=${'x'.repeat(257)}`,
   ])('KEY-12: list with %s', async query => {
     await refusal('GET', `/api-keys?${query}`, {}, invalid(query.replace(/=.*/, '')))

@@ -44,6 +44,7 @@ describe('POST /api-keys', () => {
       updatedAt: iso(now),
       rotatedFrom: null,
       rotatedTo: null,
+      lastUsedAt: null,
     })
     expect(answer.headers.get('location')).toBe(`/api-keys/key_${parts?.id}`)
     expect(answer.headers.get('cache-control')).toBe('no-store')

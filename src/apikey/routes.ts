@@ -1,15 +1,11 @@
-import { TypeGuard } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
-import { type Context, Elysia, status, type TSchema, t } from 'elysia'
-import { defaultBodyLimits, RefusedBody, readJson } from '../lib/body.ts'
+import { type Context, Elysia, status, t } from 'elysia'
 import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { limitOf } from '../lib/page-query.ts'
-import { allows, permissionsOf } from '../lib/permission.ts'
-import { fieldErrors, type Problems, Refusal } from '../lib/problem.ts'
+import { allows } from '../lib/permission.ts'
+import type { Problems } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Principal } from './authenticate.ts'
-import type { KeyCode } from './errors.ts'
 import type { IssuedKey } from './keys.ts'
 import {
   ApiKey,
@@ -20,48 +16,25 @@ import {
   defaultGraceSeconds,
   ListQuery,
   RotateKeyBody,
+  TransferKeysBody,
+  TransferredKeys,
   toApiKey,
   toExpiry,
+  toUsedSince,
 } from './model.ts'
+import { createOwners, type FindOwner, manageKeys } from './owners.ts'
 import { type Apikey, internalsOf } from './plugin.ts'
 import { problems } from './problems.ts'
 import type { KeyScope } from './store.ts'
-
-/** What the routes must know of an owner who is not the caller. */
-export type Owner = { readonly id: string; readonly roles: readonly string[] }
+import { strictBody } from './strict-body.ts'
 
 export type ApikeyRoutesOptions = {
   /**
    * Finds the owner that an admin names, with the caller's own `Authorization` header; null for anyone who may not own
-   * keys, such as a disabled user. Without it nobody makes keys for others.
+   * keys, such as a disabled user. Without it the change feed is asked; without a feed nobody makes keys for others.
    */
-  readonly findOwner?: (ownerId: string, request: Request) => Promise<Owner | null>
+  readonly findOwner?: FindOwner
 }
-
-/** Held by who may manage the keys of others; `api-keys:*` in a role includes it. */
-export const manageKeys = 'api-keys:manage'
-
-/**
- * Takes JSON only and refuses what a schema does not name, in any app: an app may have forms read as bodies, and
- * fields stripped before they are looked at. On a route it stands after `permission`, whose hooks go first.
- */
-const strictBody = () =>
-  new Elysia({ name: 'latchkey/strict-body' }).macro({
-    strict: (schema: TSchema) => ({
-      // JSON has been read by the guard; anything else gets here.
-      parse: async ({ request }) => readJson(request, defaultBodyLimits),
-      transform: ({ body }) => {
-        if (body instanceof RefusedBody) throw body.failure
-        if (body === undefined && TypeGuard.IsOptional(schema)) return
-        if (Value.Check(schema, body)) return
-        const errors = fieldErrors(Value.Errors(schema, body)).map(({ field, rule }) => ({
-          field: field === '' ? 'body' : field,
-          rule,
-        }))
-        throw new Failure('invalid_request', { errors })
-      },
-    }),
-  })
 
 /** The routes of {@link apikeyRoutes}, in an app whose problems have codes beside ours. */
 export const keyRoutes = <Permission extends string, Code extends string>({
@@ -69,7 +42,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
   problems: installed,
   findOwner,
 }: ApikeyRoutesOptions & { readonly auth: Apikey<Permission>; readonly problems: Problems<Code> }) => {
-  const { keys, store, clock, roles } = internalsOf(auth)
+  const { keys, store, usage, subjects, clock, roles } = internalsOf(auth)
 
   const scopeOf = ({ ownerId, permissions }: Principal): KeyScope =>
     allows(permissions, manageKeys) ? 'all' : { ownerId }
@@ -81,29 +54,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     return status(201, { ...toApiKey(key), key: text })
   }
 
-  const forbidden = () =>
-    new Refusal('insufficient_permission', { 'www-authenticate': 'Bearer error="insufficient_scope"' })
-
-  /** What an owner may do now: the caller by the token, anybody else by who knows. */
-  const grantableBy = async (
-    principal: Principal,
-    ownerId: string,
-    request: Request,
-  ): Promise<readonly string[]> => {
-    if (ownerId === principal.ownerId) return principal.permissions
-    if (!allows(principal.permissions, manageKeys)) throw forbidden()
-    if (findOwner === undefined) {
-      throw new Failure<KeyCode>('owner_unknown', {
-        errors: [{ field: 'ownerId', rule: 'must be the caller: this service knows no other owners' }],
-      })
-    }
-    const owner = await findOwner(ownerId, request)
-    if (owner === null)
-      throw new Failure<KeyCode>('owner_unknown', {
-        errors: [{ field: 'ownerId', rule: 'must be an active user' }],
-      })
-    return permissionsOf(roles, owner.roles)
-  }
+  const { grantableBy, requireManager } = createOwners({ roles, subjects, findOwner })
 
   return new Elysia({ name: 'latchkey/api-keys', prefix: '/api-keys', tags: ['API keys'] })
     .use(installed)
@@ -134,13 +85,16 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .get(
       '',
       async ({ principal, query }) => {
-        const scope = scopeOf(principal)
         const { owner, cursor } = query
-        if (owner !== undefined && owner !== principal.ownerId && scope !== 'all') throw forbidden()
+        if (owner !== undefined && owner !== principal.ownerId) requireManager(principal)
+        const usedSince = toUsedSince(query.usedSince)
+        // What is only noted so far counts as well: somebody is about to decide by this answer.
+        if (usedSince !== null) await usage().flush()
         const { items, next } = await store().list({
           scope: { ownerId: owner ?? principal.ownerId },
           limit: limitOf(query),
           after: cursor === undefined ? null : decodeCursor(cursor),
+          usedSince,
         })
         return { items: items.map(toApiKey), nextCursor: next === null ? null : encodeCursor(next) }
       },
@@ -149,7 +103,11 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         credential: 'jwt',
         query: ListQuery,
         response: { 200: ApiKeyList },
-        detail: { summary: 'List keys, oldest first' },
+        detail: {
+          summary: 'List keys, oldest first',
+          description:
+            'With `usedSince` only those that work now and were used since: what a disabled owner would stop.',
+        },
       },
     )
     .get(
@@ -165,8 +123,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .patch(
       '/:id',
       async ({ principal, params, body, request, server }) => {
-        const scope = scopeOf(principal)
-        const { ownerId, permissions } = await store().find(params.id, scope)
+        const { ownerId, permissions } = await store().find(params.id, scopeOf(principal))
         const { expiresAt, ...others } = body
         const changes =
           expiresAt === undefined ? others : { ...others, expiresAt: toExpiry(expiresAt, clock) }
@@ -174,7 +131,8 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         const isNarrower = body.permissions?.every(needed => allows(permissions, needed)) ?? true
         const grantable = isNarrower ? permissions : await grantableBy(principal, ownerId, request)
         const context = auditContextOf(request, server, principal.ownerId)
-        return toApiKey(await keys().change(params.id, scope, changes, grantable, context))
+        // By the owner that was asked about: meanwhile another may have got the key, who may do less.
+        return toApiKey(await keys().change(params.id, { ownerId }, changes, grantable, context))
       },
       {
         permission: 'any',
@@ -205,12 +163,12 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .post(
       '/:id/rotate',
       async ({ principal, params, body, request, server, set }) => {
-        const scope = scopeOf(principal)
         // A new text for somebody else's key is a new key for them, so they must be there.
-        await grantableBy(principal, (await store().find(params.id, scope)).ownerId, request)
+        const { ownerId } = await store().find(params.id, scopeOf(principal))
+        await grantableBy(principal, ownerId, request)
         const key = await keys().rotate(
           params.id,
-          scope,
+          { ownerId },
           body?.graceSeconds ?? defaultGraceSeconds,
           auditContextOf(request, server, principal.ownerId),
         )
@@ -223,6 +181,30 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         body: RotateKeyBody,
         response: { 201: ApiKeyWithSecret },
         detail: { summary: 'Replace a key; the old one lives on for the time of grace' },
+      },
+    )
+    .post(
+      '/transfer',
+      async ({ principal, body: { from, to, keyIds = null }, request, server }) => {
+        requireManager(principal)
+        if (from === to) {
+          throw new Failure('invalid_request', { errors: [{ field: 'to', rule: 'must not be from' }] })
+        }
+        const grantable = await grantableBy(principal, to, request, 'to')
+        const context = auditContextOf(request, server, principal.ownerId)
+        const moved = await keys().transfer({ from, to, keyIds }, grantable, context)
+        return { items: moved.keys.map(toApiKey), remaining: moved.remaining }
+      },
+      {
+        permission: 'any',
+        credential: 'jwt',
+        strict: TransferKeysBody,
+        body: TransferKeysBody,
+        response: { 200: TransferredKeys },
+        detail: {
+          summary: 'Give keys to another owner',
+          description: `For admins (\`${manageKeys}\`). The keys stay as they are and go on working: so that somebody can leave. All or none.`,
+        },
       },
     )
 }

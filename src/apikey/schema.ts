@@ -24,6 +24,8 @@ export const apiKeys = sqliteTable(
     revokedAt: integer('revoked_at'),
     rotatedFrom: text('rotated_from'),
     rotatedTo: text('rotated_to'),
+    /** Written in the background, so a crash can lose the last of it. */
+    lastUsedAt: integer('last_used_at'),
   },
   table => [
     index('api_keys_by_owner').on(table.ownerId, table.createdAt, table.id),
@@ -34,3 +36,45 @@ export const apiKeys = sqliteTable(
 )
 
 export const apikeyAudit = sqliteTable('api_key_audit', auditColumns())
+
+/** Owners and callers as the change feed tells of them: users and service accounts. */
+export const subjects = sqliteTable(
+  'subjects',
+  {
+    id: text().primaryKey(),
+    status: text({ enum: ['active', 'disabled', 'deleted'] }).notNull(),
+    roles: text({ mode: 'json' }).$type<string[]>().notNull(),
+    scopes: text({ mode: 'json' }).$type<string[]>().notNull(),
+    /** The change that left it so, within its epoch: what is older changes nothing. */
+    sequence: integer().notNull(),
+    /** Counts the snapshots that were begun here; what the last one did not have is gone. */
+    epoch: integer().notNull(),
+    /** When that change was heard of here. */
+    changedAt: integer('changed_at').notNull(),
+  },
+  table => [index('subjects_by_epoch').on(table.epoch)],
+)
+
+/** Sessions and tokens that ended, until their last access token has expired by itself. */
+export const endedCredentials = sqliteTable(
+  'ended_credentials',
+  {
+    /** `sid` or `jti` of the tokens that are no good any more. */
+    id: text().primaryKey(),
+    expiresAt: integer('expires_at').notNull(),
+  },
+  table => [index('ended_credentials_by_expiry').on(table.expiresAt)],
+)
+
+/** One row: how far the feed has been read. */
+export const feedPosition = sqliteTable('feed_position', {
+  id: integer().primaryKey(),
+  /** Names this database to `login`, in its list of followers. */
+  follower: text().notNull(),
+  /** Null until a snapshot is complete. */
+  generation: text(),
+  cursor: text(),
+  epoch: integer().notNull(),
+  /** When `login` was last heard, by the clock of this machine. */
+  heardAt: integer('heard_at'),
+})

@@ -33,10 +33,10 @@ describe('two threads with a connection each', () => {
     })
 
   /** All outcomes of the threads, which begin together. */
-  const run = async (orders: Omit<RaceOrder, 'path' | 'limit'>[]): Promise<unknown[]> => {
+  const run = async (orders: Omit<RaceOrder, 'path' | 'limit'>[], limit = 10): Promise<unknown[]> => {
     const workers = orders.map(order => {
       const worker = new Worker(new URL('./store-race.worker.ts', import.meta.url))
-      worker.postMessage({ ...order, path, limit: 10 } satisfies RaceOrder)
+      worker.postMessage({ ...order, path, limit } satisfies RaceOrder)
       return worker
     })
     await Promise.all(workers.map(nextMessage))
@@ -98,6 +98,43 @@ describe('two threads with a connection each', () => {
       expect(old?.rotatedTo ?? null).toBe(
         successors.find(({ rotatedFrom }) => rotatedFrom === id)?.id ?? null,
       )
+    }
+  })
+
+  test('KEY-12: two transfers at once keep the limit of 10, and no key goes to two owners', async () => {
+    const ids: string[] = []
+    for (let index = 0; index < 20; index += 1) ids.push(await insert('usr_ann'))
+    const outcomes = await run([
+      { action: 'transfer', subjects: ids },
+      { action: 'transfer', subjects: ids.toReversed() },
+    ])
+    expect(count(outcomes, null)).toBe(10)
+    expect(await keysOf('usr_bob')).toHaveLength(10)
+    expect(await keysOf('usr_ann')).toHaveLength(10)
+  })
+
+  test('KEY-10: transfer, rotation and revocation at once: a key and its successor have one owner', async () => {
+    const ids: string[] = []
+    for (let index = 0; index < 40; index += 1) ids.push(await insert('usr_ann'))
+    const outcomes = await run(
+      [
+        { action: 'transfer', subjects: ids },
+        { action: 'rotate', subjects: ids.toReversed() },
+        { action: 'revoke', subjects: [...ids.slice(20), ...ids.slice(0, 20)] },
+      ],
+      1_000,
+    )
+    const [moved, rotated, revoked] = [0, 40, 80].map(start => outcomes.slice(start, start + 40))
+    expect(revoked).toEqual(ids.map(() => null))
+    for (const [index, id] of ids.entries()) {
+      const old = (await store.findCredential(id))?.key
+      expect(old?.revokedAt).toBeNumber()
+      expect(old?.ownerId).toBe(moved?.[index] === null ? 'usr_bob' : 'usr_ann')
+      const isRotated = rotated?.[39 - index] === null
+      expect(typeof old?.rotatedTo === 'string').toBe(isRotated)
+      if (!isRotated) continue
+      const next = (await store.findCredential(old?.rotatedTo ?? ''))?.key
+      expect(next).toMatchObject({ ownerId: old?.ownerId ?? '', rotatedFrom: id, revokedAt: null })
     }
   })
 })

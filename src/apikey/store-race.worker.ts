@@ -8,7 +8,7 @@ declare const self: Worker
 /** What a thread of the race is told to do to each subject, one after another. */
 export type RaceOrder = {
   readonly path: string
-  readonly action: 'insert' | 'rotate' | 'revoke'
+  readonly action: 'insert' | 'rotate' | 'revoke' | 'transfer'
   /** Ids, or the owners to make a key for. */
   readonly subjects: readonly string[]
   /** Keys that one owner may have. */
@@ -22,6 +22,11 @@ self.onmessage = async ({ data: { path, action, subjects, limit } }: MessageEven
     insert: (ownerId: string) => store.insert(newKey(ownerId), limit, bySystem),
     rotate: (id: string) => store.rotate(id, 'all', newMaterial(), systemClock(), bySystem),
     revoke: (id: string) => store.revoke(id, 'all', bySystem),
+    transfer: (id: string) =>
+      store.transfer(
+        { from: 'usr_ann', to: 'usr_bob', keyIds: [id], most: 100, limit, grantable: [] },
+        bySystem,
+      ),
   }[action]
   self.postMessage('ready')
   await new Promise(resolve => {

@@ -60,6 +60,7 @@ export const describeKeyStore = (name: string, open: (clock: Clock) => StorePair
           revokedAt: null,
           rotatedFrom: null,
           rotatedTo: null,
+          lastUsedAt: null,
         })
         expect(await pair.second.find(given.id, ann)).toEqual(made)
         expect(pair.audit()).toEqual([

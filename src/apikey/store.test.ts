@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { bySystem } from '../lib/audit.ts'
-import { systemClock } from '../lib/clock.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
 import { apikeyAudit } from './schema.ts'
-import { type AuditEntry, describeKeyStore } from './store.contract.ts'
-import { createSqliteKeyStore, type KeyStore } from './store.ts'
+import { type AuditEntry, describeKeyStore, type StorePair } from './store.contract.ts'
+import { createSqliteKeyStore, type KeyStore, type KeyTransfer } from './store.ts'
+import { describeKeyTransfer } from './store-transfer.contract.ts'
+import { describeKeyUses } from './store-uses.contract.ts'
 import { codeOf, newKey, newMaterial, openKeyDatabase } from './test-store.ts'
 
 const auditOf = (database: Database): AuditEntry[] =>
@@ -25,13 +27,13 @@ const auditOf = (database: Database): AuditEntry[] =>
     .orderBy(apikeyAudit.sequence)
     .all()
 
-describeKeyStore('keys in memory', clock => {
+const inMemory = (clock: Clock): StorePair => {
   const database = openKeyDatabase()
   const store = createSqliteKeyStore({ database, clock })
   return { first: store, second: store, audit: () => auditOf(database), close: () => database.close() }
-})
+}
 
-describeKeyStore('keys in a file with two connections', clock => {
+const inFile = (clock: Clock): StorePair => {
   const folder = mkdtempSync(join(tmpdir(), 'apikey-'))
   const path = join(folder, 'keys.sqlite')
   const [one, two] = [openKeyDatabase(path), openKeyDatabase(path)]
@@ -45,7 +47,21 @@ describeKeyStore('keys in a file with two connections', clock => {
       rmSync(folder, { recursive: true })
     },
   }
-})
+}
+
+for (const describeStore of [describeKeyStore, describeKeyTransfer, describeKeyUses]) {
+  describeStore('keys in memory', inMemory)
+  describeStore('keys in a file with two connections', inFile)
+}
+
+const toBob: KeyTransfer = {
+  from: 'usr_ann',
+  to: 'usr_bob',
+  keyIds: null,
+  most: 100,
+  limit: 100,
+  grantable: [],
+}
 
 describe('the audit trail', () => {
   let database: Database
@@ -66,6 +82,7 @@ describe('the audit trail', () => {
     ['rotate', () => store.rotate(id, 'all', newMaterial(), Date.now(), bySystem)],
     ['revoke', () => store.revoke(id, 'all', bySystem)],
     ['revokeOwned', () => store.revokeOwned('usr_ann', bySystem)],
+    ['transfer', () => store.transfer(toBob, bySystem)],
   ] as const)(
     'LOG-01: no change goes without its row: %s is undone where it can not be written',
     async (_, act) => {
@@ -83,6 +100,7 @@ describe('the audit trail', () => {
     const before = auditOf(database).length
     await codeOf(store.update('key_ghost', 'all', { name: 'other' }, bySystem))
     await codeOf(store.insert(newKey('usr_ann'), 1, bySystem))
+    expect(await codeOf(store.transfer({ ...toBob, limit: 0 }, bySystem))).toBe('api_key_limit_reached')
     expect(auditOf(database)).toHaveLength(before)
   })
 })

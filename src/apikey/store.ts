@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, asc, count, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, gte, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -7,7 +7,9 @@ import { type Page, type Position, toPage } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { KeyCode } from './errors.ts'
-import { apiKeys, apikeyAudit } from './schema.ts'
+import { apiKeys } from './schema.ts'
+import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
+import { transferKeys } from './store-transfer.ts'
 
 /** A stored key without its hash. Times are milliseconds since the epoch. */
 export type KeyRecord = {
@@ -26,6 +28,8 @@ export type KeyRecord = {
   readonly revokedAt: number | null
   readonly rotatedFrom: string | null
   readonly rotatedTo: string | null
+  /** Written in the background, some time after the use. */
+  readonly lastUsedAt: number | null
 }
 
 /** What makes a key: its names and the hash of its secret. */
@@ -43,6 +47,32 @@ export type KeyChanges = {
   readonly expiresAt?: number | null
 }
 
+/** A use of a key. */
+export type KeyUse = { readonly id: string; readonly at: number }
+
+export type KeyTransfer = {
+  readonly from: string
+  readonly to: string
+  /** These keys; null for the oldest `most` that live. */
+  readonly keyIds: readonly string[] | null
+  readonly most: number
+  /** Keys that `to` may have. */
+  readonly limit: number
+  /** What `to` may do now. */
+  readonly grantable: readonly string[]
+}
+
+/** Keys as they are now, and how many of the old owner's are left. */
+export type Transferred = { readonly keys: readonly KeyRecord[]; readonly remaining: number }
+
+export type KeyQuery = {
+  readonly scope: KeyScope
+  readonly limit: number
+  readonly after: Position | null
+  /** Only keys that work now and did at or after this time: what would be missed. */
+  readonly usedSince?: number | null
+}
+
 /** Whose keys a caller may touch: one owner's, or everyone's. */
 export type KeyScope = { readonly ownerId: string } | 'all'
 
@@ -56,7 +86,7 @@ export type KeyStore = {
   /** A key with its hash, revoked or not, for who presents it. */
   findCredential(id: string): Promise<{ key: KeyRecord; secretHash: string } | null>
   find(id: string, scope: KeyScope): Promise<KeyRecord>
-  list(query: { scope: KeyScope; limit: number; after: Position | null }): Promise<Page<KeyRecord>>
+  list(query: KeyQuery): Promise<Page<KeyRecord>>
   /**
    * @throws Failure `api_key_rotated` for a key that has been replaced: what is left of its life is settled;
    * `api_key_inactive` for another expiry of one that has expired: it would come back to life.
@@ -79,58 +109,35 @@ export type KeyStore = {
   revoke(id: string, scope: KeyScope, context: AuditContext): Promise<void>
   /** Revokes every key of an owner that is not dead yet; returns how many that were. */
   revokeOwned(ownerId: string, context: AuditContext): Promise<number>
-}
-
-/** Columns are named one by one, so that the hash is never among them by chance. */
-const recordColumns = {
-  id: apiKeys.id,
-  prefix: apiKeys.prefix,
-  start: apiKeys.start,
-  last4: apiKeys.last4,
-  name: apiKeys.name,
-  ownerId: apiKeys.ownerId,
-  createdBy: apiKeys.createdBy,
-  permissions: apiKeys.permissions,
-  enabled: apiKeys.enabled,
-  expiresAt: apiKeys.expiresAt,
-  createdAt: apiKeys.createdAt,
-  updatedAt: apiKeys.updatedAt,
-  revokedAt: apiKeys.revokedAt,
-  rotatedFrom: apiKeys.rotatedFrom,
-  rotatedTo: apiKeys.rotatedTo,
+  /**
+   * Moves live keys to another owner, all or none, each together with the one that it replaced or that replaced it.
+   *
+   * @throws Failure `api_key_not_found` for a named key that is no live one of `from`, `permission_not_grantable` when
+   * one may do what `to` may not, `api_key_limit_reached` when `to` would have too many.
+   */
+  transfer(transfer: KeyTransfer, context: AuditContext): Promise<Transferred>
+  /** Notes when keys were last used, in one transaction and without audit. An earlier time than is known changes nothing. */
+  recordUses(uses: readonly KeyUse[]): Promise<void>
 }
 
 /** From the very millisecond of its expiry on a key is dead. */
 export const isExpired = ({ expiresAt }: KeyRecord, now: number): boolean =>
   expiresAt !== null && expiresAt <= now
 
+const inUseSince = (since: number, now: number): SQL | undefined =>
+  and(gte(apiKeys.lastUsedAt, since), eq(apiKeys.enabled, true), unexpired(now))
+
 const failure = (code: KeyCode): Failure<KeyCode> => new Failure(code)
 
 export const createSqliteKeyStore = ({ database, clock }: { database: Database; clock: Clock }): KeyStore => {
   const db = drizzle({ client: database })
-  type Transaction = Parameters<Parameters<typeof db.transaction>[0]>[0]
-
-  const write = <Result>(decide: (tx: Transaction) => Result): Promise<Result> =>
+  const write = <Result>(decide: (tx: KeyTransaction) => Result): Promise<Result> =>
     retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
-
-  const record = (
-    tx: Transaction,
-    action: string,
-    subjectId: string,
-    detail: Record<string, unknown>,
-    { actorId, address, requestId }: AuditContext,
-  ): void => {
-    tx.insert(apikeyAudit)
-      .values({ at: clock(), action, subjectId, detail, actorId, address, requestId })
-      .run()
-  }
 
   const within = (scope: KeyScope): SQL | undefined =>
     scope === 'all' ? undefined : eq(apiKeys.ownerId, scope.ownerId)
 
-  const unexpired = (now: number) => or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now))
-
-  const live = (reader: Pick<Transaction, 'select'>, id: string, scope: KeyScope): KeyRecord => {
+  const live = (reader: Pick<KeyTransaction, 'select'>, id: string, scope: KeyScope): KeyRecord => {
     const found = reader
       .select(recordColumns)
       .from(apiKeys)
@@ -139,6 +146,17 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
     if (found === undefined) throw failure('api_key_not_found')
     return found
   }
+
+  const use = db
+    .update(apiKeys)
+    .set({ lastUsedAt: sql`${sql.placeholder('at')}` })
+    .where(
+      and(
+        eq(apiKeys.id, sql.placeholder('id')),
+        or(isNull(apiKeys.lastUsedAt), lt(apiKeys.lastUsedAt, sql.placeholder('at'))),
+      ),
+    )
+    .prepare()
 
   // On the path of every request that brings a key, so prepared once.
   const credential = db
@@ -151,26 +169,14 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
     insert: (key, limit, context) =>
       write(tx => {
         const now = clock()
-        const owned = tx
-          .select({ keys: count() })
-          .from(apiKeys)
-          .where(
-            and(
-              eq(apiKeys.ownerId, key.ownerId),
-              isNull(apiKeys.revokedAt),
-              isNull(apiKeys.rotatedTo),
-              unexpired(now),
-            ),
-          )
-          .get()
-        if (owned !== undefined && owned.keys >= limit) throw failure('api_key_limit_reached')
+        if (countOwned(tx, key.ownerId, now) >= limit) throw failure('api_key_limit_reached')
         const made = tx
           .insert(apiKeys)
           .values({ ...key, enabled: true, createdAt: now, updatedAt: now })
           .returning(recordColumns)
           .get()
         const { name, ownerId, permissions, expiresAt } = key
-        record(tx, 'api_key.created', key.id, { name, ownerId, permissions, expiresAt }, context)
+        writeAudit(tx, now, 'api_key.created', key.id, { name, ownerId, permissions, expiresAt }, context)
         return made
       }),
 
@@ -178,7 +184,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
 
     find: async (id, scope) => live(db, id, scope),
 
-    list: async ({ scope, limit, after }) =>
+    list: async ({ scope, limit, after, usedSince = null }) =>
       toPage(
         db
           .select(recordColumns)
@@ -187,6 +193,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
             and(
               isNull(apiKeys.revokedAt),
               within(scope),
+              usedSince === null ? undefined : inUseSince(usedSince, clock()),
               after === null
                 ? undefined
                 : gt(sql`(${apiKeys.createdAt}, ${apiKeys.id})`, sql`(${after.createdAt}, ${after.id})`),
@@ -200,12 +207,13 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
 
     update: (id, scope, changes, context) =>
       write(tx => {
+        const now = clock()
         const before = live(tx, id, scope)
         if (before.rotatedTo !== null) throw failure('api_key_rotated')
-        if (changes.expiresAt !== undefined && isExpired(before, clock())) throw failure('api_key_inactive')
+        if (changes.expiresAt !== undefined && isExpired(before, now)) throw failure('api_key_inactive')
         const after = tx
           .update(apiKeys)
-          .set({ ...changes, updatedAt: clock() })
+          .set({ ...changes, updatedAt: now })
           .where(eq(apiKeys.id, id))
           .returning(recordColumns)
           .get()
@@ -216,7 +224,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           enabled,
           expiresAt,
         })
-        record(tx, 'api_key.changed', id, { before: pick(before), after: pick(after) }, context)
+        writeAudit(tx, now, 'api_key.changed', id, { before: pick(before), after: pick(after) }, context)
         return after
       }),
 
@@ -253,7 +261,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
             .where(and(eq(apiKeys.id, old.rotatedFrom), gt(apiKeys.expiresAt, now)))
             .run()
         }
-        record(tx, 'api_key.rotated', id, { rotatedTo: made.id, expiresAt }, context)
+        writeAudit(tx, now, 'api_key.rotated', id, { rotatedTo: made.id, expiresAt }, context)
         return made
       }),
 
@@ -262,7 +270,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
         const { name, ownerId } = live(tx, id, scope)
         const now = clock()
         tx.update(apiKeys).set({ revokedAt: now, updatedAt: now }).where(eq(apiKeys.id, id)).run()
-        record(tx, 'api_key.revoked', id, { name, ownerId }, context)
+        writeAudit(tx, now, 'api_key.revoked', id, { name, ownerId }, context)
       }),
 
     revokeOwned: (ownerId, context) =>
@@ -274,8 +282,16 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           .where(and(eq(apiKeys.ownerId, ownerId), isNull(apiKeys.revokedAt), unexpired(now)))
           .returning({ id: apiKeys.id, name: apiKeys.name })
           .all()
-        for (const { id, name } of revoked) record(tx, 'api_key.revoked', id, { name, ownerId }, context)
+        for (const { id, name } of revoked)
+          writeAudit(tx, now, 'api_key.revoked', id, { name, ownerId }, context)
         return revoked.length
+      }),
+
+    transfer: (transfer, context) => write(tx => transferKeys(tx, transfer, clock(), context)),
+
+    recordUses: uses =>
+      write(() => {
+        for (const { id, at } of uses) use.run({ id, at })
       }),
   }
 }

@@ -1,7 +1,8 @@
 import { Elysia } from 'elysia'
 import { type Answer, type Ask, ask } from '../lib/test-http.ts'
+import type { Owner } from './owners.ts'
 import { problems } from './problems.ts'
-import { apikeyRoutes, type Owner } from './routes.ts'
+import { apikeyRoutes } from './routes.ts'
 import { testAuth } from './testing.ts'
 
 const roles = {

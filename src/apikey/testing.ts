@@ -14,7 +14,7 @@ const testUser = (name: string): string => `usr_${name}`
 
 /**
  * The plugin on a database in memory, for tests of an app that uses it, with credentials that it takes: real
- * tokens and real keys, checked as in production.
+ * tokens and real keys, checked as in production. No feed is followed: whoever has a credential is active.
  *
  * @example
  * const { auth, as, key } = testAuth({ roles: { user: ['invoices:read'] } })
@@ -29,7 +29,8 @@ export const testAuth = <const Permission extends string>({
   const issuer = 'http://login.test'
   const audience = 'test'
   const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
-  const auth = apikey({ jwt: { secret }, issuer, audience, database: ':memory:', roles, clock })
+  const log = { info: () => {}, warn: () => {} }
+  const auth = apikey({ jwt: { secret }, issuer, audience, database: ':memory:', roles, clock, log })
 
   return {
     auth,

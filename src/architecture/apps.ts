@@ -125,6 +125,7 @@ const unreachable = async (): Promise<never> => {
 export const createService = () => {
   const login: LoginGateway = {
     findUser: unreachable,
+    findClient: unreachable,
     ownProfile: unreachable,
     changeOwnProfile: unreachable,
     closeOwnAccount: unreachable,

@@ -19,7 +19,7 @@ export const open: Readonly<Record<string, readonly string[]>> = {
     'POST /oauth/introspect',
     'POST /oauth/revoke',
   ],
-  'service-a': ['GET /openapi.json', 'GET /livez', 'GET /readyz'],
+  'service-a': ['GET /openapi.json', 'GET /livez', 'GET /readyz', 'GET /metrics'],
   'a host': ['GET /livez'],
 }
 
@@ -30,6 +30,8 @@ const keyRoutes = [
   'PATCH /api-keys/:id',
   'DELETE /api-keys/:id',
   'POST /api-keys/:id/rotate',
+  // Asks for api-keys:manage by itself, as the others do for keys of somebody else: roles are the host's.
+  'POST /api-keys/transfer',
 ]
 
 /** Every route for which it is enough to be somebody; whoever adds one has to write it here. */

@@ -17,13 +17,18 @@ const command = (): string[] =>
 const adminEmail = 'admin@example.com'
 const passwordPath = join(folder, 'admin-password')
 
-const passwordFile = (): string => {
+/** The client by which service-a follows the change feed of login. */
+const clientId = 'cli_service-a'
+const secretPath = join(folder, 'client-secret')
+
+/** A file with a random secret, made where it is not there yet. */
+const secretFile = (path: string, bytes: number): string => {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  if (!existsSync(passwordPath)) {
-    const password = Buffer.from(crypto.getRandomValues(new Uint8Array(18))).toString('base64url')
-    writeFileSync(passwordPath, `${password}\n`, { mode: 0o600, flag: 'wx' })
+  if (!existsSync(path)) {
+    const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString('base64url')
+    writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' })
   }
-  return passwordPath
+  return path
 }
 
 const portOf = (env: Env, name: string, fallback: number): number => {
@@ -70,17 +75,19 @@ export const start = async (env: Env): Promise<void> => {
     if (await isReady(url)) throw new StartError(`${url} answers already: end what runs there.`)
   }
   const shared = Object.fromEntries(Object.entries(env).filter(([name]) => !notShared.includes(name)))
-  const isNamed = ['ADMIN_EMAIL', 'ADMIN_PASSWORD', 'ADMIN_PASSWORD_FILE'].some(
-    name => (env[name] ?? '') !== '',
-  )
+  const isSet = (...names: string[]): boolean => names.some(name => (env[name] ?? '') !== '')
+  const isNamed = isSet('ADMIN_EMAIL', 'ADMIN_PASSWORD', 'ADMIN_PASSWORD_FILE')
   const isNew = !existsSync(join(folder, 'login.sqlite'))
   // Made with the database and at no other time: beside one that is there, it would be nobody's password.
-  const file = !isNamed && (isNew || existsSync(passwordPath)) ? passwordFile() : null
+  const file = !isNamed && (isNew || existsSync(passwordPath)) ? secretFile(passwordPath, 18) : null
+  const client = isSet('CLIENT_ID', 'CLIENT_SECRET', 'CLIENT_SECRET_FILE')
+    ? {}
+    : { CLIENT_ID: clientId, CLIENT_SECRET_FILE: secretFile(secretPath, 32) }
   const admin = file === null ? {} : { ADMIN_EMAIL: adminEmail, ADMIN_PASSWORD_FILE: file }
 
   const spawn = (role: string, settings: Record<string, string>) =>
     Bun.spawn(command(), {
-      env: { ...shared, ROLE: role, ...settings },
+      env: { ...shared, ...client, ROLE: role, ...settings },
       stdin: 'ignore',
       stdout: 'inherit',
       stderr: 'inherit',

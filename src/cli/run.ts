@@ -8,6 +8,7 @@ of them for development, with secrets made in ./data.
 
 Commands:
   clients    service accounts: create, list, rotate, disable, enable, delete
+  keys       explain what a service makes of an API key, which is read from standard input
   health     ask the service on this machine whether it answers: exit code 0 or 1
   version    print the version
   help       print this
@@ -23,6 +24,7 @@ type Verbs = {
 /** Loaded when they are asked for: a health check has no use for a database. */
 const resources: ReadonlyMap<string, () => Promise<Verbs>> = new Map([
   ['clients', () => import('../login/cli.ts')],
+  ['keys', () => import('../apikey/cli.ts')],
 ])
 
 const defaultPorts: Readonly<Record<string, string>> = { login: '3000', 'service-a': '3001' }

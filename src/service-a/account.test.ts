@@ -27,6 +27,10 @@ beforeEach(async () => {
       asked.push(['findUser', ...args])
       return profile
     },
+    findClient: async (...args) => {
+      asked.push(['findClient', ...args])
+      return null
+    },
     ownProfile: async (...args) => {
       asked.push(['ownProfile', ...args])
       return profile
@@ -176,7 +180,13 @@ describe('/account', () => {
     const fail = async (): Promise<never> => {
       throw failure
     }
-    login = { findUser: fail, ownProfile: fail, changeOwnProfile: fail, closeOwnAccount: fail }
+    login = {
+      findUser: fail,
+      findClient: fail,
+      ownProfile: fail,
+      changeOwnProfile: fail,
+      closeOwnAccount: fail,
+    }
     for (const method of ['GET', 'PATCH', 'DELETE']) {
       const answer = await account(method, asAnn, method === 'PATCH' ? {} : undefined)
       expectAnswer(answer, { ...contractOf(outcome), headers: headers ?? {}, lacks: ['words of login'] })

@@ -1,9 +1,10 @@
 import type { Database } from 'bun:sqlite'
 import { Elysia } from 'elysia'
-import { apikeyProblems, keyRoutes } from '../apikey/index.ts'
+import { apikeyProblems, internalsOf, keyRoutes } from '../apikey/index.ts'
 import type { Clock } from '../lib/clock.ts'
-import { health } from '../lib/health.ts'
+import { health, type Ready } from '../lib/health.ts'
 import type { Log } from '../lib/log.ts'
+import { metrics } from '../lib/metrics.ts'
 import { apiDescription } from '../lib/openapi.ts'
 import type { AddressSource } from '../lib/request.ts'
 import { appConfig, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
@@ -19,7 +20,8 @@ export type ServiceDeps = {
   readonly login: LoginGateway
   readonly database: Database
   readonly describeApi: boolean
-  readonly ready: () => Promise<boolean>
+  readonly metricsToken?: string | undefined
+  readonly ready: Ready
   readonly lifecycle: Lifecycle
   readonly clock: Clock
   readonly log: Log
@@ -31,6 +33,7 @@ export const createServiceApp = ({
   login,
   database,
   describeApi,
+  metricsToken,
   ready,
   lifecycle,
   clock,
@@ -52,11 +55,16 @@ export const createServiceApp = ({
     .use(describeApi ? description : new Elysia())
     .use(health({ problems, ready, lifecycle }))
     .use(
+      metrics({ problems, service: 'service-a', token: metricsToken, feed: () => internalsOf(guard).feed() }),
+    )
+    .use(
       keyRoutes({
         auth: guard,
         problems,
         findOwner: async (ownerId, { headers }) => {
-          const user = await login.findUser(ownerId, headers.get('authorization') ?? '')
+          const authorization = headers.get('authorization') ?? ''
+          if (ownerId.startsWith('cli_')) return login.findClient(ownerId, authorization)
+          const user = await login.findUser(ownerId, authorization)
           return user?.status === 'active' ? user : null
         },
       }),

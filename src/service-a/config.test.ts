@@ -2,9 +2,12 @@ import { describe, expect, test } from 'bun:test'
 import { ConfigError, type Env } from '../lib/config.ts'
 import { readServiceConfig } from './config.ts'
 
+/** What nobody can choose for a service. */
+const client = { CLIENT_ID: 'cli_service-a', CLIENT_SECRET: 'a secret of the service, in 32 characters' }
+
 const faultsOf = (env: Env): readonly string[] | null => {
   try {
-    readServiceConfig(env)
+    readServiceConfig({ ...client, ...env })
     return null
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
@@ -27,6 +30,8 @@ describe('the settings of service-a', () => {
       AUDIENCE: 'service-a',
       API_KEY_PREFIX: 'lk',
       ALLOW_INSECURE_LOGIN: false,
+      MAX_STALENESS_SECONDS: 300,
+      STALE_MODE: 'allow',
     })
   })
 
@@ -38,19 +43,41 @@ describe('the settings of service-a', () => {
       API_KEY_PREFIX: 'wrong-value',
       ALLOW_INSECURE_LOGIN: 'wrong-value',
       JWT_SECRET: 'wrong-value',
+      CLIENT_ID: 'wrong-value',
+      CLIENT_SECRET: 'wrong-value',
+      MAX_STALENESS_SECONDS: 'wrong-value',
+      STALE_MODE: 'wrong-value',
     }
     expect(new Set(names(wrong))).toEqual(new Set(Object.keys(wrong)))
     expect(faultsOf(wrong)?.join()).not.toContain('wrong-value')
   })
 
+  test('a service that follows nobody starts on a developer’s machine, and nowhere else', () => {
+    const nobody = { CLIENT_ID: '', CLIENT_SECRET: '' }
+    expect(faultsOf(nobody)).toBeNull()
+    expect(faultsOf({ ...nobody, LOGIN_URL: 'http://[::1]:3000' })).toBeNull()
+    expect(names({ ...nobody, LOGIN_URL: 'https://login.example' })).toEqual(['CLIENT_ID'])
+    expect(names({ ...nobody, LOGIN_URL: 'http://10.0.0.1', ALLOW_INSECURE_LOGIN: 'true' })).toEqual([
+      'CLIENT_ID',
+    ])
+  })
+
+  test('half a client is none', () => {
+    expect(names({ CLIENT_ID: '' })).toEqual(['CLIENT_ID'])
+    expect(names({ CLIENT_SECRET: '' })).toEqual(['CLIENT_ID'])
+    expect(faultsOf({ CLIENT_SECRET: '' })?.join()).toContain('CLIENT_SECRET belong together')
+  })
+
   test('the issuer is where login is, unless it is called otherwise', () => {
     const LOGIN_URL = 'https://login.example'
-    expect(readServiceConfig({ LOGIN_URL }).ISSUER).toBe(LOGIN_URL)
-    expect(readServiceConfig({ LOGIN_URL, ISSUER: 'https://id.example' }).ISSUER).toBe('https://id.example')
+    expect(readServiceConfig({ ...client, LOGIN_URL }).ISSUER).toBe(LOGIN_URL)
+    expect(readServiceConfig({ ...client, LOGIN_URL, ISSUER: 'https://id.example' }).ISSUER).toBe(
+      'https://id.example',
+    )
   })
 
   test.each(['lk', 'lk_test', 'a', 'a23456789_123456'])('KEY-03: %s can begin a key', API_KEY_PREFIX => {
-    expect(readServiceConfig({ API_KEY_PREFIX }).API_KEY_PREFIX).toBe(API_KEY_PREFIX)
+    expect(readServiceConfig({ ...client, API_KEY_PREFIX }).API_KEY_PREFIX).toBe(API_KEY_PREFIX)
   })
 
   test.each(['Lk', '1k', '_lk', 'lk-test', 'lk ', 'l'.repeat(17), 'lk.', 'lké', 'lk\n'])(
@@ -66,7 +93,7 @@ describe('CFG-03: where login is', () => {
     'http://127.0.0.1:3000',
     'http://localhost:3000',
     'http://[::1]:3000',
-  ])('%s will do', LOGIN_URL => expect(readServiceConfig({ LOGIN_URL }).LOGIN_URL).toBe(LOGIN_URL))
+  ])('%s will do', LOGIN_URL => expect(readServiceConfig({ ...client, LOGIN_URL }).LOGIN_URL).toBe(LOGIN_URL))
 
   test.each([
     'http://login.example',

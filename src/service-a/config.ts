@@ -6,7 +6,7 @@ export const ServiceConfig = Type.Object({
   ...commonSettings({ port: 3001, database: './data/service-a.sqlite' }),
   LOGIN_URL: setting.url({
     description:
-      'Address of `login`, without a slash at its end: where users are managed and signing keys come from.',
+      'Address of `login`, without a slash at its end: where users are managed, and signing keys and the change feed come from.',
     mend: 'the address of login, such as https://login.example',
     default: 'http://127.0.0.1:3000',
   }),
@@ -21,6 +21,36 @@ export const ServiceConfig = Type.Object({
     mend: 'a name, such as service-a',
     default: 'service-a',
     minLength: 1,
+  }),
+  CLIENT_ID: Type.Optional(
+    setting.text({
+      description:
+        'The service account by which this service follows the change feed of `login`; it needs the scope `changes:read` and no other. Required unless LOGIN_URL is on loopback.',
+      mend: 'the id of a service account of login, the same as CLIENT_ID there',
+      pattern: '^cli_[0-9A-Za-z_-]{1,60}$',
+    }),
+  ),
+  CLIENT_SECRET: Type.Optional(
+    setting.text({
+      description: 'The secret of that service account.',
+      mend: 'the secret that login showed, or the same as CLIENT_SECRET there',
+      secret: true,
+      minLength: 32,
+      maxLength: 256,
+    }),
+  ),
+  MAX_STALENESS_SECONDS: setting.integer({
+    description: 'How long `login` may go unheard before `STALE_MODE` decides.',
+    mend: 'a number from 3 to 86400',
+    default: 300,
+    minimum: 3,
+    maximum: 86_400,
+  }),
+  STALE_MODE: Type.Union([Type.Literal('allow'), Type.Literal('deny')], {
+    description:
+      'What happens then: `allow` goes on by what is known, and `/readyz` says degraded; `deny` refuses everybody with 503.',
+    mend: 'allow or deny',
+    default: 'allow',
   }),
   API_KEY_PREFIX: setting.text({
     description: 'Begins every key that is made here; tells environments apart, as in `lk_test`.',
@@ -38,18 +68,36 @@ export const ServiceConfig = Type.Object({
 
 export type ServiceConfig = Omit<Static<typeof ServiceConfig>, 'ISSUER'> & { ISSUER: string }
 
+type Given = Partial<Static<typeof ServiceConfig>>
+
+const addressFaults = ({ LOGIN_URL = '', ALLOW_INSECURE_LOGIN }: Given): string[] => {
+  // A port beyond 65535, say.
+  const address = URL.parse(LOGIN_URL)
+  if (address === null)
+    return ['LOGIN_URL is not valid: the address of login, such as https://login.example.']
+  return address.protocol === 'https:' || ALLOW_INSECURE_LOGIN || isLoopbackHost(address.hostname)
+    ? []
+    : ['LOGIN_URL is not https: use https, or set ALLOW_INSECURE_LOGIN=true where the network is your own.']
+}
+
+/** Only on a developer's machine may a service go without the promise that the feed makes. */
+const clientFaults = ({ LOGIN_URL = '', CLIENT_ID, CLIENT_SECRET }: Given): string[] => {
+  if (CLIENT_ID !== undefined && CLIENT_SECRET !== undefined) return []
+  if (CLIENT_ID !== undefined || CLIENT_SECRET !== undefined) {
+    return ['CLIENT_ID and CLIENT_SECRET belong together: set both or neither.']
+  }
+  return isLoopbackHost(URL.parse(LOGIN_URL)?.hostname ?? '')
+    ? []
+    : [
+        'CLIENT_ID and CLIENT_SECRET are not set: those of a service account of login with the scope changes:read, by which this service hears who is disabled there.',
+      ]
+}
+
 /** @throws ConfigError with every fault. */
 export const readServiceConfig = (env: Env): ServiceConfig => {
-  const config = readConfig(ServiceConfig, env, ({ LOGIN_URL, ALLOW_INSECURE_LOGIN }) => {
-    if (LOGIN_URL === undefined) return []
-    // A port beyond 65535, say.
-    const address = URL.parse(LOGIN_URL)
-    if (address === null)
-      return ['LOGIN_URL is not valid: the address of login, such as https://login.example.']
-    const { protocol, hostname } = address
-    return protocol === 'https:' || ALLOW_INSECURE_LOGIN || isLoopbackHost(hostname)
-      ? []
-      : ['LOGIN_URL is not https: use https, or set ALLOW_INSECURE_LOGIN=true where the network is your own.']
-  })
+  const config = readConfig(ServiceConfig, env, given =>
+    // Where the address itself is bad, nothing follows from it.
+    given.LOGIN_URL === undefined ? [] : [...addressFaults(given), ...clientFaults(given)],
+  )
   return { ...config, ISSUER: config.ISSUER ?? config.LOGIN_URL }
 }

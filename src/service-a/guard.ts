@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { apikey } from '../apikey/index.ts'
+import { apikey, type FeedLog } from '../apikey/index.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ServiceConfig } from './config.ts'
 
@@ -12,15 +12,38 @@ const roles = {
 export type GuardSettings = Pick<
   ServiceConfig,
   'ISSUER' | 'AUDIENCE' | 'LOGIN_URL' | 'JWT_SECRET' | 'API_KEY_PREFIX' | 'ALLOW_INSECURE_LOGIN'
->
+> &
+  Partial<Pick<ServiceConfig, 'CLIENT_ID' | 'CLIENT_SECRET' | 'MAX_STALENESS_SECONDS' | 'STALE_MODE'>>
 
-/** The guard of this service: tokens of `login`, by its published keys or a shared secret, and keys of its own. */
+/**
+ * The guard of this service: tokens of `login`, by its published keys or a shared secret, and keys of its own, both held
+ * against the change feed. Without a client, as in tests, no feed is followed.
+ */
 export const createServiceGuard = (
-  { ISSUER, AUDIENCE, LOGIN_URL, JWT_SECRET, API_KEY_PREFIX, ALLOW_INSECURE_LOGIN }: GuardSettings,
-  { database, clock }: { database: Database; clock: Clock },
+  {
+    ISSUER,
+    AUDIENCE,
+    LOGIN_URL,
+    JWT_SECRET,
+    API_KEY_PREFIX,
+    ALLOW_INSECURE_LOGIN,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    MAX_STALENESS_SECONDS,
+    STALE_MODE,
+  }: GuardSettings,
+  { database, clock, log }: { database: Database; clock: Clock; log?: FeedLog },
 ) =>
   apikey({
-    ...(JWT_SECRET === undefined ? { login: { url: LOGIN_URL } } : { jwt: { secret: JWT_SECRET } }),
+    login: {
+      url: LOGIN_URL,
+      ...(CLIENT_ID === undefined ? {} : { clientId: CLIENT_ID }),
+      ...(CLIENT_SECRET === undefined ? {} : { clientSecret: CLIENT_SECRET }),
+    },
+    ...(JWT_SECRET === undefined ? {} : { jwt: { secret: JWT_SECRET } }),
+    ...(MAX_STALENESS_SECONDS === undefined ? {} : { maxStalenessSeconds: MAX_STALENESS_SECONDS }),
+    ...(STALE_MODE === undefined ? {} : { staleMode: STALE_MODE }),
+    ...(log === undefined ? {} : { log }),
     issuer: ISSUER,
     audience: AUDIENCE,
     database,

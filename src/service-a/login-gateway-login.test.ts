@@ -61,6 +61,19 @@ describe('a login that is there', () => {
     expect(await codeOf(gateway.findUser(id('ghost'), tokenOf('ann')))).toBe('insufficient_permission')
   })
 
+  test('AZ-05: shows service accounts that are active to an administrator, and to nobody else', async () => {
+    const scopes = ['documents:read']
+    const { client } = await login.registry.create({ name: 'CI', scopes }, bySystem)
+    const find = (by: 'ann' | 'root') => gateway.findClient(client.id, tokenOf(by))
+    expect(await find('root')).toEqual({ id: client.id, scopes, status: 'active' })
+    expect(await codeOf(find('ann'))).toBe('insufficient_permission')
+    expect(await gateway.findClient('cli_ghost', tokenOf('root'))).toBeNull()
+    await login.clients.disable(client.id, bySystem)
+    expect(await find('root')).toBeNull()
+    await login.clients.remove(client.id, bySystem)
+    expect(await find('root')).toBeNull()
+  })
+
   test('refuses a token that is none, or none any more', async () => {
     expect(await codeOf(gateway.ownProfile('Bearer nonsense'))).toBe('token_invalid')
     await login.users.disable(id('ann'), bySystem)

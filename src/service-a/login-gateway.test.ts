@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { Failure } from '../lib/failure.ts'
 import { Refusal } from '../lib/problem.ts'
-import { createLoginGateway, type LoginGateway, type Profile } from './login-gateway.ts'
+import { createLoginGateway, type LoginGateway, type Profile, type ServiceAccount } from './login-gateway.ts'
 import { userId } from './test-service.ts'
 
 const ann = userId('a')
@@ -14,6 +14,8 @@ const profile: Profile = {
   roles: ['user'],
   status: 'active',
 }
+
+const machine: ServiceAccount = { id: 'cli_ci-1', scopes: ['documents:read'], status: 'active' }
 
 type Seen = { method: string; path: string; authorization: string | null; body: string }
 
@@ -46,10 +48,17 @@ const problem = (status: number, code: string, more: object = {}): Response =>
   })
 
 type Call = keyof LoginGateway
-const calls = ['findUser', 'ownProfile', 'changeOwnProfile', 'closeOwnAccount'] as const satisfies Call[]
+const calls = [
+  'findUser',
+  'findClient',
+  'ownProfile',
+  'changeOwnProfile',
+  'closeOwnAccount',
+] as const satisfies Call[]
 const make = (gateway: LoginGateway, call: Call, by = authorization): Promise<unknown> =>
   ({
     findUser: () => gateway.findUser(ann, by),
+    findClient: () => gateway.findClient(machine.id, by),
     ownProfile: () => gateway.ownProfile(by),
     changeOwnProfile: () => gateway.changeOwnProfile({ displayName: 'Ann' }, by),
     closeOwnAccount: () => gateway.closeOwnAccount(by),
@@ -67,14 +76,17 @@ const failureOf = async (promise: Promise<unknown>): Promise<Failure> => {
 
 describe('what login is asked', () => {
   test('is one request a call, with the caller’s own authorization', async () => {
-    using login = serveLogin(({ method }) =>
-      method === 'DELETE' ? new Response(null, { status: 204 }) : Response.json(profile),
+    using login = serveLogin(({ method, url }) =>
+      method === 'DELETE'
+        ? new Response(null, { status: 204 })
+        : Response.json(url.includes('/clients/') ? machine : profile),
     )
     const gateway = createLoginGateway({ url: login.url })
     for (const call of calls) await make(gateway, call, `Bearer ${call}`)
     await gateway.changeOwnProfile({ displayName: null }, authorization)
     expect(login.seen).toEqual([
       { method: 'GET', path: `/users/${ann}`, authorization: 'Bearer findUser', body: '' },
+      { method: 'GET', path: '/clients/cli_ci-1', authorization: 'Bearer findClient', body: '' },
       { method: 'GET', path: '/users/me', authorization: 'Bearer ownProfile', body: '' },
       {
         method: 'PATCH',
@@ -160,6 +172,15 @@ describe('TRAPS Elysia 18: an id becomes part of a path only if it is one', () =
     'toString',
     'get',
     'index',
+    'cli_',
+    'cli_.',
+    'cli_a/../b',
+    'cli_a/rotate',
+    'cli_a?x=1',
+    'cli_a#',
+    'cli_a\n',
+    'cli_a%2f',
+    `cli_${'a'.repeat(61)}`,
   ]
   test('anything else is nobody, and login is not asked', async () => {
     using login = serveLogin(() => Response.json(profile))
@@ -171,11 +192,15 @@ describe('TRAPS Elysia 18: an id becomes part of a path only if it is one', () =
     )
     await fc.assert(
       fc.asyncProperty(text, async id => {
-        fc.pre(!/^usr_[0-9a-f]{32}$/.test(id))
+        fc.pre(!/^(usr_[0-9a-f]{32}|cli_[0-9A-Za-z_-]{1,60})$/.test(id))
         expect(await gateway.findUser(id, authorization)).toBeNull()
+        expect(await gateway.findClient(id, authorization)).toBeNull()
       }),
       { numRuns: 500 },
     )
+    expect(login.seen).toEqual([])
+    expect(await gateway.findClient(ann, authorization)).toBeNull()
+    expect(await gateway.findUser(machine.id, authorization)).toBeNull()
     expect(login.seen).toEqual([])
     await gateway.findUser(ann, authorization)
     expect(login.seen).toHaveLength(1)
@@ -274,6 +299,36 @@ describe('AUT-13: what login says comes to', () => {
     using login = serveLogin(() => Response.json({ ...profile, id: userId('b') }))
     const gateway = createLoginGateway({ url: login.url })
     expect((await failureOf(gateway.findUser(ann, authorization))).code).toBe('login_bad_answer')
+  })
+
+  describe('a service account', () => {
+    const answered = async (answer: () => Response) => {
+      using login = serveLogin(answer)
+      return await createLoginGateway({ url: login.url }).findClient(machine.id, authorization)
+    }
+
+    test('is told with its scopes, and nothing else of it', async () => {
+      const secrets = [{ id: 'x', createdAt: 'now', expiresAt: null }]
+      expect(await answered(() => Response.json({ ...machine, name: 'CI', secrets }))).toEqual(machine)
+    })
+
+    test.each([
+      ['there is none', () => problem(404, 'client_not_found')],
+      ['it is disabled', () => Response.json({ ...machine, status: 'disabled' })],
+    ])('is nobody where %s', async (_, answer) => {
+      expect(await answered(answer)).toBeNull()
+    })
+
+    test.each([
+      ['another', () => Response.json({ ...machine, id: 'cli_other' })],
+      ['a user', () => Response.json(profile)],
+      ['one without scopes', () => Response.json({ ...machine, scopes: undefined })],
+      ['one of 33 scopes', () => Response.json({ ...machine, scopes: Array(33).fill('a:b') })],
+      ['one with another status', () => Response.json({ ...machine, status: 'deleted' })],
+      ['a user that is not there', () => problem(404, 'user_not_found')],
+    ])('is never %s', async (_, answer) => {
+      expect((await failureOf(answered(answer))).code).toBe('login_bad_answer')
+    })
   })
 
   test.each([200, 202, 205])('%p to a deletion is no promise that anything was deleted', async status => {

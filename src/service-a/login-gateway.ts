@@ -30,9 +30,21 @@ const ProblemBody = Type.Object({
   ),
 })
 
+const clientIdPattern = '^cli_[0-9A-Za-z_-]{1,60}$'
+
+/** What this service needs of a service account. */
+export const ServiceAccount = Type.Object({
+  id: Type.String({ pattern: clientIdPattern }),
+  scopes: Type.Array(Type.String({ maxLength: 81 }), { maxItems: 32 }),
+  status: Type.Union([Type.Literal('active'), Type.Literal('disabled')]),
+})
+export type ServiceAccount = Static<typeof ServiceAccount>
+
 export type LoginGateway = {
   /** A user by id, as the caller may see them; null when there is none. */
   findUser(id: string, authorization: string): Promise<Profile | null>
+  /** A service account by id, as the caller may see it; null when there is none, or it is not active. */
+  findClient(id: string, authorization: string): Promise<ServiceAccount | null>
   ownProfile(authorization: string): Promise<Profile>
   changeOwnProfile(changes: { displayName?: string | null }, authorization: string): Promise<Profile>
   closeOwnAccount(authorization: string): Promise<void>
@@ -100,18 +112,27 @@ const refusalOf = (answer: Answer): Failure => {
   return badAnswer(new Error(`login answered ${status}`))
 }
 
+const unexpectedBody = ({ status }: Answer) =>
+  badAnswer(new Error(`an answer of status ${status} with another body than expected`))
+
 const expectProfile = (answer: Answer): Profile => {
   if (answer.error !== null) throw refusalOf(answer)
   const { data } = answer
-  if (answer.status !== 200 || !Value.Check(Profile, data)) {
-    throw badAnswer(new Error(`an answer of status ${answer.status} with another body than expected`))
-  }
+  if (answer.status !== 200 || !Value.Check(Profile, data)) throw unexpectedBody(answer)
   const { id, email, displayName, roles, status } = data
   return { id, email, displayName, roles, status }
 }
 
+const expectServiceAccount = (answer: Answer): ServiceAccount => {
+  if (answer.error !== null) throw refusalOf(answer)
+  const { data } = answer
+  if (answer.status !== 200 || !Value.Check(ServiceAccount, data)) throw unexpectedBody(answer)
+  const { id, scopes, status } = data
+  return { id, scopes, status }
+}
+
 /**
- * Manage User on `login`, with the caller's own token: this service holds no right over users. Calls end after 3 s at
+ * Users and service accounts on `login`, with the caller's own token: this service holds no right over them. Calls end after 3 s at
  * most; those that change nothing are tried again; a `login` that fails again and again is left alone for a moment.
  *
  * @throws Failure `login_unreachable` (503), `login_timeout` (504), `login_bad_answer` (502), or what `login` held
@@ -188,6 +209,7 @@ export const createLoginGateway = ({
   }
 
   const isUserId = new RegExp(idPattern('usr'))
+  const isClientId = new RegExp(clientIdPattern)
 
   return {
     findUser: async (id, authorization) => {
@@ -198,6 +220,14 @@ export const createLoginGateway = ({
       const profile = expectProfile(answer)
       if (profile.id !== id) throw badAnswer(new Error('the answer is about another user'))
       return profile
+    },
+    findClient: async (id, authorization) => {
+      if (!isClientId.test(id)) return null
+      const answer = await ask(client => client.clients({ id }).get(), authorization, { repeatable: true })
+      if (answer.status === 404 && isProblem(answer, 'client_not_found')) return null
+      const found = expectServiceAccount(answer)
+      if (found.id !== id) throw badAnswer(new Error('the answer is about another service account'))
+      return found.status === 'active' ? found : null
     },
     ownProfile: async authorization =>
       expectProfile(await ask(client => client.users.me.get(), authorization, { repeatable: true })),

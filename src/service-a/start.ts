@@ -21,13 +21,20 @@ export const start = async (env: Env): Promise<void> => {
   settle(database)
 
   const lifecycle = { draining: false }
-  const guard = createServiceGuard(config, { database, clock })
+  const guard = createServiceGuard(config, { database, clock, log })
+  const { health, stop } = internalsOf(guard)
   const app = createServiceApp({
     guard,
     login: createLoginGateway({ url: config.LOGIN_URL }),
     database,
     describeApi: config.OPENAPI,
-    ready: internalsOf(guard).ready,
+    metricsToken: config.METRICS_TOKEN,
+    ready: async () => {
+      const { status } = await health()
+      // Without a feed nobody tells that a user was disabled.
+      if (status === 'degraded' || (status === 'ok' && config.CLIENT_ID === undefined)) return 'degraded'
+      return status === 'ok'
+    },
     lifecycle,
     clock,
     log,
@@ -39,6 +46,9 @@ export const start = async (env: Env): Promise<void> => {
     drainSeconds: config.DRAIN_SECONDS,
     log,
     lifecycle,
-    close: () => closeDatabase(database),
+    close: async () => {
+      await stop()
+      closeDatabase(database)
+    },
   })
 }

@@ -73,6 +73,7 @@ export const createTestService = ({
     guard,
     login: {
       findUser: nobodyThere,
+      findClient: nobodyThere,
       ownProfile: nobodyThere,
       changeOwnProfile: nobodyThere,
       closeOwnAccount: nobodyThere,

@@ -62,6 +62,7 @@ test('nobody enters without a credential, but for the routes that are public on 
     'GET /livez',
     // From this machine, which is where this test asks from.
     'GET /metrics',
+    'GET /metrics',
     'GET /openapi.json',
     'GET /openapi.json',
     'GET /readyz',
@@ -87,7 +88,13 @@ test('a key without permissions enters nothing but what asks for none', async ()
     if (answer?.status === 200) entered.push(line)
     else expectProblem(answer, 403, credential === 'jwt' ? 'jwt_required' : 'insufficient_permission')
   }
-  expect(entered.sort()).toEqual(['GET /livez', 'GET /openapi.json', 'GET /readyz', 'GET /whoami'])
+  expect(entered.sort()).toEqual([
+    'GET /livez',
+    'GET /metrics',
+    'GET /openapi.json',
+    'GET /readyz',
+    'GET /whoami',
+  ])
 })
 
 describe('a route of service-a for tokens only', () => {

@@ -5,7 +5,7 @@ import { createForge, type Forge } from '../support/forge.ts'
 import { type Answer, call } from '../support/http.ts'
 import { listOf, textOf } from '../support/json.ts'
 import { expectProblem } from '../support/problem.ts'
-import { type Role, startRole } from '../support/role.ts'
+import { type Role, startRole, waitUntilReady } from '../support/role.ts'
 import {
   addPerson,
   type Key,
@@ -131,10 +131,11 @@ describe('a login that answers, but not as login would', () => {
   beforeAll(async () => {
     // Only its stage and addresses are needed: tokens are signed here.
     site = await startSite({ mode: 'HS256', secret })
-    fake = await startFakeLogin()
+    fake = await startFakeLogin([user.id, other])
     site.stage.keepSecret(marker)
     const settings = { LOGIN_URL: fake.url, ISSUER: site.login.url, JWT_SECRET: secret }
     service = await startRole(site.stage, { role: 'service-a', settings })
+    await waitUntilReady(service.url)
     forge = createForge(site, secret, user)
     token = forge()
     adminToken = forge({ claims: { sub: `usr_${'c'.repeat(32)}`, roles: ['admin'] } })

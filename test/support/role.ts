@@ -30,6 +30,25 @@ export type RoleOptions = {
 /** Whether a line of a log says that the service listens. */
 export const isListening = (line: string): boolean => member(parseJson(line), 'msg') === 'listening'
 
+/** Waits until a service can judge: before its first snapshot it refuses everybody. @throws Error after 20 s. */
+export const waitUntilReady = async (url: string): Promise<void> => {
+  for (const start = Date.now(); Date.now() - start < 20_000; await Bun.sleep(20)) {
+    const answer = await fetch(`${url}/readyz`).catch(() => null)
+    await answer?.body?.cancel()
+    if (answer?.ok === true) return
+  }
+  throw new Error(`${url} does not get ready`)
+}
+
+/** By which `service-a` follows where a test says nothing of it; no `login` knows it. */
+const client: Readonly<Record<RoleOptions['role'], Settings>> = {
+  login: {},
+  'service-a': {
+    CLIENT_ID: 'cli_service-a',
+    CLIENT_SECRET: 'a secret that no login knows, of 32 characters',
+  },
+}
+
 /** Starts a role in a folder of its own, with everything logged, and waits until it listens. */
 export const startRole = async (
   stage: Stage,
@@ -39,7 +58,10 @@ export const startRole = async (
   let settings = given
   let program: Program
   const start = (): Program =>
-    stage.run({ folder, env: { ROLE: role, PORT: String(port), LOG_LEVEL: 'debug', ...settings } })
+    stage.run({
+      folder,
+      env: { ROLE: role, PORT: String(port), LOG_LEVEL: 'debug', ...client[role], ...settings },
+    })
 
   program = start()
   await program.waitForLine(isListening)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Answer, call } from './http.ts'
 import { textOf } from './json.ts'
 import { freePort } from './ports.ts'
-import { type Role, type Settings, startRole } from './role.ts'
+import { type Role, type Settings, startRole, waitUntilReady } from './role.ts'
 import { createStage, type Stage } from './stage.ts'
 
 export type Credentials = { readonly email: string; readonly password: string }
@@ -34,7 +34,7 @@ export type SiteOptions = {
   readonly service?: Settings
 }
 
-/** Starts both services side by side. In HS256 mode one gets the secret itself, the other a file that holds it. */
+/** Starts both services side by side and waits until the feed has told the one of the other. In HS256 mode one gets the secret itself, the other a file that holds it. */
 export const startSite = async ({
   mode = 'ES256',
   secret = randomBytes(32).toString('base64url'),
@@ -43,7 +43,9 @@ export const startSite = async ({
 }: SiteOptions = {}): Promise<Site> => {
   const stage = createStage()
   const admin = { email: 'root@example.com', password: createPassword() }
-  stage.keepSecret(admin.password, secret)
+  // By which the service follows the feed.
+  const client = { id: 'cli_service-a', secret: randomBytes(32).toString('hex') }
+  stage.keepSecret(admin.password, secret, client.secret)
   const secretFile = join(stage.folder, 'jwt-secret')
   writeFileSync(secretFile, `${secret}\n`, { mode: 0o600 })
   const isShared = mode === 'HS256'
@@ -56,6 +58,8 @@ export const startSite = async ({
         settings: {
           ADMIN_EMAIL: admin.email,
           ADMIN_PASSWORD: admin.password,
+          CLIENT_ID: client.id,
+          CLIENT_SECRET: client.secret,
           ...(isShared ? { JWT_SECRET: secret } : {}),
           ...loginSettings,
         },
@@ -64,11 +68,14 @@ export const startSite = async ({
         role: 'service-a',
         settings: {
           LOGIN_URL: `http://127.0.0.1:${port}`,
+          CLIENT_ID: client.id,
+          CLIENT_SECRET: client.secret,
           ...(isShared ? { JWT_SECRET_FILE: secretFile } : {}),
           ...serviceSettings,
         },
       }),
     ])
+    await waitUntilReady(service.url)
     return { stage, login, service, admin }
   } catch (error) {
     await stage.end()

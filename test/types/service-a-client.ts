@@ -31,6 +31,7 @@ type PostApiKeys = {
   updatedAt: string
   rotatedFrom: string | null
   rotatedTo: string | null
+  lastUsedAt: string | null
   key: string
 }
 
@@ -56,6 +57,7 @@ type GetApiKeys = {
     updatedAt: string
     rotatedFrom: string | null
     rotatedTo: string | null
+    lastUsedAt: string | null
   }[]
   nextCursor: string | null
 }
@@ -74,6 +76,7 @@ type GetApiKeysId = {
   updatedAt: string
   rotatedFrom: string | null
   rotatedTo: string | null
+  lastUsedAt: string | null
 }
 
 type PatchApiKeysIdBody = {
@@ -85,6 +88,32 @@ type PatchApiKeysIdBody = {
 
 type PostApiKeysIdRotateBody = {
   graceSeconds?: number
+}
+
+type PostApiKeysTransfer = {
+  items: {
+    id: string
+    name: string
+    ownerId: string
+    createdBy: string
+    permissions: string[]
+    enabled: boolean
+    expiresAt: string | null
+    start: string
+    last4: string
+    createdAt: string
+    updatedAt: string
+    rotatedFrom: string | null
+    rotatedTo: string | null
+    lastUsedAt: string | null
+  }[]
+  remaining: number
+}
+
+type PostApiKeysTransferBody = {
+  from: string
+  to: string
+  keyIds?: string[]
 }
 
 type GetWhoami = {
@@ -134,6 +163,9 @@ export type Checks = [
   // GET /readyz
   None<WrongData<Client['readyz']['get'], GetReadyz>>,
   None<WrongErrors<Client['readyz']['get'], Status, Problem<Code>>>,
+  // GET /metrics
+  None<WrongData<Client['metrics']['get'], string>>,
+  None<WrongErrors<Client['metrics']['get'], Status, Problem<Code>>>,
   // POST /api-keys
   None<WrongData<Client['api-keys']['post'], PostApiKeys>>,
   None<WrongBody<Client['api-keys']['post'], PostApiKeysBody>>,
@@ -158,6 +190,10 @@ export type Checks = [
     WrongBody<ReturnType<Client['api-keys']>['rotate']['post'], PostApiKeysIdRotateBody | null | undefined>
   >,
   None<WrongErrors<ReturnType<Client['api-keys']>['rotate']['post'], Status, Problem<Code>>>,
+  // POST /api-keys/transfer
+  None<WrongData<Client['api-keys']['transfer']['post'], PostApiKeysTransfer>>,
+  None<WrongBody<Client['api-keys']['transfer']['post'], PostApiKeysTransferBody>>,
+  None<WrongErrors<Client['api-keys']['transfer']['post'], Status, Problem<Code>>>,
   // GET /whoami
   None<WrongData<Client['whoami']['get'], GetWhoami>>,
   None<WrongErrors<Client['whoami']['get'], Status, Problem<Code>>>,

@@ -1,0 +1,52 @@
+import type { Database } from 'bun:sqlite'
+import { and, count, eq, gt, isNull, or } from 'drizzle-orm'
+import type { drizzle } from 'drizzle-orm/bun-sqlite'
+import type { AuditContext } from '../lib/audit.ts'
+import { apiKeys, apikeyAudit } from './schema.ts'
+
+type Drizzle = ReturnType<typeof drizzle<Record<string, never>, Database>>
+export type KeyTransaction = Parameters<Parameters<Drizzle['transaction']>[0]>[0]
+
+/** Columns are named one by one, so that the hash is never among them by chance. */
+export const recordColumns = {
+  id: apiKeys.id,
+  prefix: apiKeys.prefix,
+  start: apiKeys.start,
+  last4: apiKeys.last4,
+  name: apiKeys.name,
+  ownerId: apiKeys.ownerId,
+  createdBy: apiKeys.createdBy,
+  permissions: apiKeys.permissions,
+  enabled: apiKeys.enabled,
+  expiresAt: apiKeys.expiresAt,
+  createdAt: apiKeys.createdAt,
+  updatedAt: apiKeys.updatedAt,
+  revokedAt: apiKeys.revokedAt,
+  rotatedFrom: apiKeys.rotatedFrom,
+  rotatedTo: apiKeys.rotatedTo,
+  lastUsedAt: apiKeys.lastUsedAt,
+}
+
+export const unexpired = (now: number) => or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now))
+
+/** Keys of an owner that are neither dead nor replaced: what counts against the limit. */
+export const countOwned = (tx: KeyTransaction, ownerId: string, now: number): number =>
+  tx
+    .select({ keys: count() })
+    .from(apiKeys)
+    .where(
+      and(eq(apiKeys.ownerId, ownerId), isNull(apiKeys.revokedAt), isNull(apiKeys.rotatedTo), unexpired(now)),
+    )
+    .get()?.keys ?? 0
+
+/** A row of the audit trail, in the transaction of what it tells of. */
+export const writeAudit = (
+  tx: KeyTransaction,
+  at: number,
+  action: `api_key.${string}`,
+  subjectId: string,
+  detail: Record<string, unknown>,
+  { actorId, address, requestId }: AuditContext,
+): void => {
+  tx.insert(apikeyAudit).values({ at, action, subjectId, detail, actorId, address, requestId }).run()
+}
