@@ -237,7 +237,9 @@ test('after all of that nothing has changed, both services work, and no log has 
     )
   expect(withoutTimes(after)).toEqual(withoutTimes(before))
   expect((await call(`${site.service.url}/documents`, { key: key.key })).status).toBe(200)
-  await Promise.all([site.login.stop(), site.service.stop()])
+  // First the one that would miss the other.
+  await site.service.stop()
+  await site.login.stop()
   expect(site.stage.leaks()).toEqual([])
   expect(site.stage.logLines().filter(line => /"level":"(error|warn)"/.test(line))).toEqual([])
 })

@@ -32,7 +32,8 @@ beforeAll(async () => {
   const ann = await addPerson(site, (await signIn(site, site.admin)).accessToken, { name: 'ann' })
   given = await makeGiven(site, ann.accessToken)
   const forge = createForge(site, secret, { id: ann.id, sessionId: `ses_${'0'.repeat(32)}` })
-  powerless = forge({ claims: { roles: [] } })
+  // Of somebody that nobody has told of yet: what a known user may do is what they may do now.
+  powerless = forge({ claims: { sub: `usr_${'0'.repeat(32)}`, roles: [] } })
 })
 afterAll(() => site.stage.end())
 
