@@ -12,6 +12,9 @@ import { createServiceApp } from '../src/service-a/app.ts'
 import { ServiceConfig } from '../src/service-a/config.ts'
 import { serviceProblems } from '../src/service-a/errors.ts'
 import { createServiceGuard } from '../src/service-a/guard.ts'
+import { figuresName } from '../test/revocation/docs.ts'
+import { render } from '../test/revocation/report.ts'
+import { readSummary } from '../test/revocation/results.ts'
 
 const row = (...cells: string[]): string =>
   `| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`
@@ -156,5 +159,6 @@ export const docTables = (): Record<string, Record<string, string>> => {
       'login codes': codes({ ...commonProblems, ...loginProblems }),
       'service-a codes': codes({ ...apikeyProblems, ...serviceProblems }),
     },
+    'docs/revocation.md': { [figuresName]: render(readSummary()) },
   }
 }

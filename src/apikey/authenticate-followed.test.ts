@@ -163,6 +163,23 @@ describe('the token of a service account', () => {
     expect(await permissionsOf(byToken)).toEqual(expected)
   })
 
+  test.each<[number, number | undefined, string]>([
+    [1_699_999_999, 1_700_000_000, 'token_invalid'],
+    [1_700_000_000, 1_700_000_000, 'ok'],
+    [1_700_000_001, 1_700_000_000, 'ok'],
+    [1, undefined, 'ok'],
+  ])(
+    'issued at %d, where tokens are good since %p, is %s: disabling and enabling brings none back',
+    async (iat, since, expected) => {
+      claims = { ...claims, iat }
+      subjects.set(
+        'cli_ci',
+        state({ scopes: ['a:read'], ...(since === undefined ? {} : { tokensSince: since }) }),
+      )
+      expect(await codeOf(byToken)).toBe(expected)
+    },
+  )
+
   test('has none of the words that are no permissions, and none with a star', async () => {
     claims = { ...claims, scope: 'openid a:* *:* *:read a:read A:b a:b:c' }
     expect(await permissionsOf(byToken)).toEqual(['a:read'])

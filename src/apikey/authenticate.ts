@@ -157,14 +157,16 @@ export const createAuthenticate = ({
   const judgeClaims = (claims: AccessTokenClaims): Authentication => {
     const { sub, sid, jti } = claims
     const state = followed?.find(sub) ?? null
+    // RFC 9068 section 2.2: where no user is involved, `sub` is the client.
+    const isService = sub === claims.client_id
     const isOver =
       followed !== null &&
       ((state !== null && state.status !== 'active') ||
         (sid !== undefined && followed.isEnded(sid)) ||
-        followed.isEnded(jti))
+        followed.isEnded(jti) ||
+        (isService && claims.iat < (state?.tokensSince ?? 0)))
     if (isOver) return refuse('token_invalid')
-    // RFC 9068 section 2.2: where no user is involved, `sub` is the client.
-    if (sub === claims.client_id) return { ok: true, principal: ofService(claims, state) }
+    if (isService) return { ok: true, principal: ofService(claims, state) }
     const names = state?.roles ?? claims.roles ?? []
     const permissions = state === null ? permissionsOf(roles, names) : permissionsNow(state)
     return { ok: true, principal: ofUser(claims, names, permissions) }

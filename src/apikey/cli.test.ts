@@ -89,7 +89,10 @@ describe('latchkey keys explain', () => {
 
   test('goes by the settings of the service for how long login may go unheard', async () => {
     database.run("INSERT INTO feed_position VALUES (1, 'f', 'g', 'c', 1, ?)", [Date.now() - 60_000])
-    database.run(`INSERT INTO subjects VALUES ('cli_ci', 'active', '[]', '["documents:read"]', 1, 1, 1)`)
+    database.run(
+      `INSERT INTO subjects (id, status, roles, scopes, sequence, epoch, changed_at)
+       VALUES ('cli_ci', 'active', '[]', '["documents:read"]', 1, 1, 1)`,
+    )
     const env = { DATABASE_PATH: path, STALE_MODE: 'deny' }
     expect(await explain([], made.text, env)).toBe(0)
     expect(await explain([], made.text, { ...env, MAX_STALENESS_SECONDS: '59' })).toBe(1)

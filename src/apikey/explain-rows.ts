@@ -73,17 +73,24 @@ export const createExplainRows = (database: Database): ExplainRows => {
         .limit(mostChanges)
         .all()
         .find(({ detail }) => isTurningOff(detail))?.at ?? null,
-    owner: id =>
-      db
+    owner: id => {
+      const found = db
         .select({
           status: subjects.status,
           roles: subjects.roles,
           scopes: subjects.scopes,
           changedAt: subjects.changedAt,
+          epoch: subjects.epoch,
         })
         .from(subjects)
         .where(eq(subjects.id, id))
-        .get() ?? null,
+        .get()
+      if (found === undefined) return null
+      const { epoch, ...owner } = found
+      // As the service itself takes it: whom the last complete snapshot did not have is gone.
+      const complete = db.select({ epoch: feedPosition.epoch }).from(feedPosition).limit(1).get()
+      return epoch < (complete?.epoch ?? 0) ? { ...owner, status: 'deleted', roles: [], scopes: [] } : owner
+    },
     feed: () =>
       db
         .select({ generation: feedPosition.generation, heardAt: feedPosition.heardAt })

@@ -1,80 +1,26 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { createSigner } from '../lib/jwt/signer.ts'
-import {
-  active,
-  clientId,
-  clientSecret,
-  disabled,
-  type FeedServer,
-  serveFeed,
-  until,
-} from '../lib/test-feed-server.ts'
+import { active, clientId, clientSecret, disabled, type FeedServer, until } from '../lib/test-feed-server.ts'
 import { ask } from '../lib/test-http.ts'
 import { serve } from '../lib/test-serve.ts'
-import type { ApikeyOptions } from './plugin.ts'
 import { apikey, internalsOf } from './plugin.ts'
-import { claims, host, roles, secret } from './test-plugin.ts'
+import { code, createFeedStage, type FeedHostOptions } from './test-feed-host.ts'
+import { host, roles, secret } from './test-plugin.ts'
 
+let stage: ReturnType<typeof createFeedStage>
 let login: FeedServer
-let now: number
-let said: string[]
-let stops: (() => PromiseLike<unknown>)[]
 beforeEach(() => {
-  login = serveFeed()
-  now = Date.now()
-  said = []
-  stops = []
+  stage = createFeedStage()
+  login = stage.login
 })
-afterEach(async () => {
-  for (const stop of stops) await stop()
-  await login[Symbol.asyncDispose]()
-})
+afterEach(() => stage.end())
 
-const log = {
-  info: (_: object, message: string) => said.push(message),
-  warn: (_: object, message: string) => said.push(`warn: ${message}`),
-}
+const back = 'what is known of login is current again'
 
-/** An app that follows, not yet started. */
-const follow = (options: Partial<ApikeyOptions<'notes:read' | 'notes:*'>> = {}) => {
-  const auth = apikey({
-    audience: 'notes',
-    roles,
-    database: ':memory:',
-    clock: () => now,
-    log,
-    maxStalenessSeconds: 30,
-    ...options,
-    login: { url: login.url, clientId, clientSecret },
-    jwt: { secret },
-  })
-  const made = host(auth)
-  const bearer = async (changes: object = {}) => ({
-    authorization: `Bearer ${await createSigner({ algorithm: 'HS256', kid: null, secret }).sign({
-      ...claims(login.url),
-      exp: Math.floor(now / 1_000) + 60,
-      ...changes,
-    })}`,
-  })
-  const get = async (changes: object = {}) =>
-    ask(made.app, 'GET', '/notes', { headers: await bearer(changes) })
-  const start = async (): Promise<void> => {
-    const served = serve(made.app)
-    stops.push(async () => {
-      await served[Symbol.asyncDispose]()
-      await internalsOf(auth).stop()
-    })
-    await until(
-      () => internalsOf(auth).feed()?.status() === 'ok' && internalsOf(auth).feed()?.isUp() === true,
-    )
-  }
-  return { ...made, auth, get, start, bearer, health: () => internalsOf(auth).health() }
-}
-
-const code = (answer: { json(): unknown }): unknown => Object(answer.json()).code
+const follow = (options: FeedHostOptions = {}) => stage.follow(options)
 
 describe('before the first snapshot', () => {
   test('every caller is answered 503, nothing of the handler runs, and the app is not ready', async () => {
+    login.instead = () => new Response(null, { status: 503 })
     const { get, ran, health } = follow()
     const answer = await get()
     expect([answer.status, code(answer), answer.headers.get('retry-after')]).toEqual([
@@ -88,15 +34,13 @@ describe('before the first snapshot', () => {
 
   test('a start does not wait for login, and goes on by itself when it answers', async () => {
     login.instead = () => new Response(null, { status: 503 })
-    const { app, get, auth, ran } = follow()
-    const served = serve(app)
-    stops.push(() => served[Symbol.asyncDispose]())
+    const { get, auth, ran, listen } = follow()
+    listen()
     expect((await get()).status).toBe(503)
     login.instead = () => null
     await until(() => internalsOf(auth).feed()?.status() === 'ok')
     expect((await get()).status).toBe(200)
     expect(ran).toEqual(['ran'])
-    await internalsOf(auth).stop()
   })
 })
 
@@ -166,7 +110,7 @@ describe('a feed that is followed', () => {
         return (await store().find(key.id, 'all')).lastUsedAt
       }),
     )
-    expect(used).toEqual([now, null])
+    expect(used).toEqual([stage.time.now, null])
   })
 })
 
@@ -183,7 +127,9 @@ describe('a login that is away for longer than allowed', () => {
   test('allow: callers are judged by what is known, and the app says that it is degraded', async () => {
     const { get, health } = await goAway('allow')
     expect((await health()).status).toBe('ok')
-    now += 31_000
+    stage.time.now += 31_000
+    // By itself, whether or not anybody asks.
+    await until(() => stage.said.some(message => message.startsWith('warn: login was not heard for longer')))
     expect((await get()).status).toBe(200)
     const { status, feedLagSeconds } = await health()
     expect([status, feedLagSeconds !== null && feedLagSeconds >= 31]).toEqual(['degraded', true])
@@ -191,19 +137,19 @@ describe('a login that is away for longer than allowed', () => {
 
   test('deny: every caller is answered 503 and no handler runs, until login is heard again', async () => {
     const { get, ran, health, auth } = await goAway('deny')
-    now += 29_000
+    stage.time.now += 29_000
     expect((await get()).status).toBe(200)
-    now += 2_000
+    stage.time.now += 2_000
     const answer = await get()
     expect([answer.status, code(answer), ran.length]).toEqual([503, 'unavailable', 1])
     expect((await health()).status).toBe('unavailable')
+    const lost = 'warn: the change feed of login is out of reach'
+    await until(() => stage.said.includes(lost))
     login.instead = () => null
-    await until(() => internalsOf(auth).feed()?.status() === 'ok')
+    await until(() => internalsOf(auth).feed()?.status() === 'ok' && stage.said.includes(back))
     expect([(await get()).status, (await health()).status]).toEqual([200, 'ok'])
-    expect(
-      said.filter(message => message.startsWith('warn: the change feed of login is out of reach')),
-    ).toHaveLength(1)
-    expect(said).toContain('the change feed of login is back')
+    expect(stage.said.filter(message => message === lost)).toHaveLength(1)
+    expect(stage.said).toContain('the change feed of login is back')
   })
 })
 
@@ -215,11 +161,10 @@ describe('options', () => {
       database: ':memory:',
       jwt: { secret },
       issuer: login.url,
-      log,
+      log: stage.log,
     })
-    const served = serve(host(auth).app)
-    stops.push(() => served[Symbol.asyncDispose]())
-    expect(said).toEqual([expect.stringMatching(/^warn: no change feed is followed/)])
+    await using _ = serve(host(auth).app)
+    expect(stage.said).toEqual([expect.stringMatching(/^warn: no change feed is followed/)])
     expect([internalsOf(auth).feed(), internalsOf(auth).subjects(), login.asked]).toEqual([null, null, []])
     expect(await internalsOf(auth).health()).toEqual({ status: 'ok', feedLagSeconds: null })
   })
@@ -249,15 +194,14 @@ describe('options', () => {
 })
 
 test('a stop ends the poll, and writes what was heard', async () => {
-  const { start, auth } = follow()
+  const { start } = follow()
   await start()
   await until(() => login.asked.some(path => /wait=[1-9]/.test(path)))
   const began = performance.now()
-  for (const stop of stops.splice(0)) await stop()
+  await stage.stopAll()
   expect(performance.now() - began).toBeLessThan(1_000)
   const { length } = login.asked
   login.setState('usr_x', { status: 'active' })
   await Bun.sleep(20)
   expect(login.asked).toHaveLength(length)
-  void auth
 })

@@ -5,17 +5,17 @@ import { type Clock, systemClock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import { createGuard } from '../lib/guard.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
-import { createLog, type Log } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { isPermission, type RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
 import { closeDatabase, isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
 import { createAuthenticate, type Principal } from './authenticate.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
+import { type FeedLog, standardOutput } from './feed-log.ts'
 import { createKeys, type Keys, lowestCost, type SecretHashCost } from './keys.ts'
 import type { StaleMode } from './staleness.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
-import { createSubjectFeed, type FeedLog, type FeedStatus, type SubjectFeed } from './subject-feed.ts'
+import { createSubjectFeed, type FeedStatus, type SubjectFeed } from './subject-feed.ts'
 import type { Subjects } from './subjects.ts'
 import { prefixPattern } from './token.ts'
 import { resolveIssuer, type TokenSource } from './token-source.ts'
@@ -93,19 +93,15 @@ const asFailure = (error: unknown): never => {
     : new Failure('internal_error', { cause: error })
 }
 
+type Opened = {
+  readonly database: Database
+  readonly store: KeyStore
+  readonly keys: Keys
+  readonly usage: Usage
+  readonly feed: SubjectFeed | null
+}
+
 const usageMilliseconds = 30_000
-
-let log: Log | null = null
-
-/** Made when there is something to say: an app may never ask for it. */
-const defaultLog = (): Log => {
-  log ??= createLog({ level: 'info', service: 'latchkey' })
-  return log
-}
-const defaultFeedLog: FeedLog = {
-  info: (details, message) => defaultLog().info(details, message),
-  warn: (details, message) => defaultLog().warn(details, message),
-}
 
 let installed = 0
 
@@ -114,7 +110,8 @@ let installed = 0
  * access token or an API key, and the route says which `permission` they need (`'any'` for no particular one), or
  * `credential: 'jwt'` where a key will not do.
  *
- * Nothing is opened or fetched before the app starts or the first request comes.
+ * Nothing is opened or fetched before the app starts or the first request comes. Either one starts following the change
+ * feed, since an app whose `fetch` is given to `Bun.serve` is never told that it started; `stop` ends that.
  *
  * @throws Error for options that can't be secure: a short secret, plain http to another machine, a bad prefix.
  */
@@ -127,26 +124,35 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     if (bad !== undefined)
       throw new Error(`The role ${role} has ${JSON.stringify(bad)}, which is not resource:action.`)
   }
-  const { maxStalenessSeconds = 300, staleMode = 'allow', log = defaultFeedLog } = options
+  const { maxStalenessSeconds = 300, staleMode = 'allow', log = standardOutput } = options
   if (!(Number.isFinite(maxStalenessSeconds) && maxStalenessSeconds >= 3)) {
     throw new Error('maxStalenessSeconds must be 3 or more.')
   }
+  let opened: Opened | null = null
   const {
     issuer,
     keys: source,
     remote,
     feed,
-  } = resolveIssuer(options, options.allowInsecureLogin ?? false, clock)
+  } = resolveIssuer(options, options.allowInsecureLogin ?? false, {
+    clock,
+    isRevoked: kid => opened?.feed?.isKeyRevoked(kid) ?? false,
+    onRevokedPublished: kid =>
+      log.warn({ kid }, 'login publishes a signing key that it revoked: tokens signed with it are refused'),
+  })
   const verifier = createVerifier({ keys: source, issuer, audience, clock })
 
-  type Opened = {
-    database: Database
-    store: KeyStore
-    keys: Keys
-    usage: Usage
-    feed: SubjectFeed | null
+  let timer: ReturnType<typeof setInterval> | null = null
+  /** What is asked for after the end must not start anything anew, which nobody would end. */
+  let isStopped = false
+
+  const run = ({ usage, feed: followed }: Opened): void => {
+    // What can't be written is kept, and the next time tries again.
+    timer ??= setInterval(() => void usage.flush().catch(() => undefined), usageMilliseconds)
+    timer.unref()
+    followed?.start()
   }
-  let opened: Opened | null = null
+
   const open = (): Opened => {
     if (opened !== null) return opened
     const { database: given, keysPerOwner = 100 } = options
@@ -175,6 +181,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,
     }
+    if (!isStopped) run(opened)
     return opened
   }
 
@@ -201,24 +208,19 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
           },
   })
 
-  let timer: ReturnType<typeof setInterval> | null = null
   const start = (): void => {
-    const { feed: followed, usage } = open()
-    // What can't be written is kept, and the next time tries again.
-    timer ??= setInterval(() => void usage.flush().catch(() => undefined), usageMilliseconds)
-    timer.unref()
-    if (followed === null) {
-      log.warn(
-        {},
-        'no change feed is followed: credentials are good until they expire, whatever happens to their owners',
-      )
-    } else {
-      followed.start()
-    }
+    isStopped = false
+    run(open())
+    if (feed !== null) return
+    log.warn(
+      {},
+      'no change feed is followed: credentials are good until they expire, whatever happens to their owners',
+    )
   }
 
   let stopping: Promise<void> | null = null
   const stop = (): Promise<void> => {
+    isStopped = true
     const current = opened
     if (current === null || stopping !== null) return stopping ?? Promise.resolve()
     if (timer !== null) clearInterval(timer)

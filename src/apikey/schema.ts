@@ -35,7 +35,10 @@ export const apiKeys = sqliteTable(
   ],
 )
 
-export const apikeyAudit = sqliteTable('api_key_audit', auditColumns())
+export const apikeyAudit = sqliteTable('api_key_audit', auditColumns(), table => [
+  // Asked of one key, the last change first: within a subject the rows are in the order of `sequence`.
+  index('api_key_audit_by_subject').on(table.subjectId),
+])
 
 /** Owners and callers as the change feed tells of them: users and service accounts. */
 export const subjects = sqliteTable(
@@ -45,6 +48,8 @@ export const subjects = sqliteTable(
     status: text({ enum: ['active', 'disabled', 'deleted'] }).notNull(),
     roles: text({ mode: 'json' }).$type<string[]>().notNull(),
     scopes: text({ mode: 'json' }).$type<string[]>().notNull(),
+    /** Seconds since the epoch: access tokens that were issued before it are no good. Null for no such time. */
+    tokensSince: integer('tokens_since'),
     /** The change that left it so, within its epoch: what is older changes nothing. */
     sequence: integer().notNull(),
     /** Counts the snapshots that were begun here; what the last one did not have is gone. */

@@ -56,3 +56,11 @@ test('what an earlier process heard counts on, and a time that is yet to come co
   staleness.restore(time.now - 4_000)
   expect(staleness.lagSeconds()).toBe(4)
 })
+
+test('what an earlier process heard is not heard by this one', () => {
+  const { staleness, time } = setUp()
+  staleness.restore(time.now)
+  expect([staleness.hasHeard(), staleness.isStale()]).toEqual([false, false])
+  staleness.heard(time.now)
+  expect(staleness.hasHeard()).toBe(true)
+})

@@ -10,6 +10,8 @@ export type Staleness = {
   heard(at: number): void
   /** What an earlier process wrote down. A time that is yet to come counts as never: some clock was wrong. */
   restore(heardAt: number | null): void
+  /** Whether this process itself has heard anything. */
+  hasHeard(): boolean
   /** Null for never. */
   lagSeconds(): number | null
   isStale(): boolean
@@ -33,19 +35,24 @@ export const createStaleness = ({
 }: StalenessOptions): Staleness => {
   let at = Number.NEGATIVE_INFINITY
   let mark = Number.NEGATIVE_INFINITY
+  let hasHeard = false
 
   const lag = (): number => Math.max(0, clock() - at, monotonic() - mark)
-  const heard = (time: number): void => {
+  const note = (time: number): void => {
     const now = clock()
     at = Math.min(time, now)
     mark = monotonic() - (now - at)
   }
 
   return {
-    heard,
-    restore: heardAt => {
-      if (heardAt !== null && heardAt <= clock() + clockLeewaySeconds * 1_000) heard(heardAt)
+    heard: time => {
+      hasHeard = true
+      note(time)
     },
+    restore: heardAt => {
+      if (heardAt !== null && heardAt <= clock() + clockLeewaySeconds * 1_000) note(heardAt)
+    },
+    hasHeard: () => hasHeard,
     lagSeconds: () => (at === Number.NEGATIVE_INFINITY ? null : lag() / 1_000),
     isStale: () => lag() > maxStalenessSeconds * 1_000,
   }

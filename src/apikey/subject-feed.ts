@@ -6,15 +6,11 @@ import { Failure } from '../lib/failure.ts'
 import { createFollower, type FollowerEvent } from '../lib/follower.ts'
 import type { RemoteKeys } from '../lib/jwt/jwks.ts'
 import type { Followed } from './authenticate.ts'
+import type { FeedLog } from './feed-log.ts'
 import { createStaleness, type StaleMode } from './staleness.ts'
+import { createStalenessWatch } from './staleness-watch.ts'
 import { createSubjectStore } from './subject-store.ts'
 import type { Issuer } from './token-source.ts'
-
-/** Where messages about the feed go; pino's loggers are of this form. */
-export type FeedLog = {
-  info(details: object, message: string): void
-  warn(details: object, message: string): void
-}
 
 export type SubjectFeedOptions = {
   readonly feed: NonNullable<Issuer['feed']>
@@ -32,6 +28,9 @@ export type SubjectFeedOptions = {
 export type FeedStatus = 'ok' | 'degraded' | 'unavailable'
 
 export type SubjectFeed = Followed & {
+  /** Whether a signing key was revoked, however that came to be known here. */
+  isKeyRevoked(kid: string): boolean
+  /** Returns at once. What is started stays so until it is stopped. */
   start(): void
   /** Ends following, and writes what was heard. */
   stop(): Promise<void>
@@ -41,6 +40,9 @@ export type SubjectFeed = Followed & {
   /** Whether `login` answered when it was last asked. */
   isUp(): boolean
 }
+
+/** How often it is looked at whether `login` has gone unheard for too long; lines of the log are no more exact. */
+const watchMilliseconds = 1_000
 
 const round = (seconds: number): number => Math.round(seconds * 1_000) / 1_000
 
@@ -55,7 +57,7 @@ const tell =
       log.info({ afterSeconds: round(event.afterSeconds) }, 'the change feed of login is back')
     else if (event.kind === 'resync') {
       const say = event.reason === 'no_position' ? log.info : log.warn
-      say.call(log, { reason: event.reason }, 'reading everything from login anew')
+      say.call(log, { reason: event.reason, count: event.count }, 'reading everything from login anew')
     } else if (event.kind === 'resynced')
       log.info({ subjects: event.subjects }, 'everything was read from login')
     else if (event.kind === 'restored')
@@ -85,25 +87,40 @@ export const createSubjectFeed = ({
   const store = createSubjectStore({
     database,
     clock,
-    staleness,
+    staleness: {
+      ...staleness,
+      heard: at => {
+        staleness.heard(at)
+        watch()
+      },
+    },
     service: audience,
     heardMilliseconds: Math.min(10_000, (maxStalenessSeconds * 1_000) / 3),
   })
-  for (const kid of store.revokedKeys()) remoteKeys?.forget(kid)
   const follower = createFollower({
     url,
     tokens: createClientTokens({ url, clientId, clientSecret, scope: readChanges, clock }),
     store,
-    // A few polls to each time that may pass without an answer.
-    waitSeconds: Math.min(5, Math.max(1, Math.floor(maxStalenessSeconds / 3))),
+    // A poll that is lost without a word is noticed when its answer is due: the shorter it waits, the sooner.
+    waitSeconds: Math.min(2, Math.max(1, Math.floor(maxStalenessSeconds / 3))),
     clock,
     onEvent: tell(log),
     onSigningKeyRevoked: kid => remoteKeys?.forget(kid),
     onResynced: () => remoteKeys?.refresh(),
   })
 
+  /**
+   * What an earlier process knew does not count until `login` was asked what happened since: it answers at once. Where
+   * it does not, the rules for what is out of date hold.
+   */
+  const isJudging = (): boolean => store.isComplete() && (staleness.hasHeard() || follower.hasFailed)
+
+  const watch = createStalenessWatch({ staleness, isJudging, staleMode, maxStalenessSeconds, log })
+  let timer: ReturnType<typeof setInterval> | null = null
+
   const status = (): FeedStatus => {
-    if (!store.isComplete()) return 'unavailable'
+    watch()
+    if (!isJudging()) return 'unavailable'
     if (!staleness.isStale()) return 'ok'
     return staleMode === 'deny' ? 'unavailable' : 'degraded'
   }
@@ -111,12 +128,21 @@ export const createSubjectFeed = ({
   return {
     find: store.find,
     isEnded: store.isEnded,
+    isKeyRevoked: store.isKeyRevoked,
     requireCurrent: () => {
-      if (store.isComplete() && (staleMode === 'allow' || !staleness.isStale())) return
+      if (isJudging() && (staleMode === 'allow' || !staleness.isStale())) return
       throw new Failure('unavailable', { retryAfterSeconds: 1 })
     },
-    start: follower.start,
-    stop: follower.stop,
+    start: () => {
+      timer ??= setInterval(watch, watchMilliseconds)
+      timer.unref()
+      follower.start()
+    },
+    stop: () => {
+      if (timer !== null) clearInterval(timer)
+      timer = null
+      return follower.stop()
+    },
     status,
     lagSeconds: staleness.lagSeconds,
     isUp: () => follower.isUp,

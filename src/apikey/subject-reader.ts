@@ -1,30 +1,33 @@
 import type { Database } from 'bun:sqlite'
 import type { SubjectState } from '../lib/changes-schema.ts'
-import type { Subject } from './subjects-memory.ts'
+import type { Lists, Subject } from './subjects-memory.ts'
 
 type SubjectRow = {
   readonly id: string
   readonly status: SubjectState['status']
   readonly roles: string
   readonly scopes: string
+  readonly tokens_since: number | null
   readonly sequence: number
   readonly epoch: number
   readonly changed_at: number
 }
 
-const columns = 'id, status, roles, scopes, sequence, epoch, changed_at'
+const columns = 'id, status, roles, scopes, tokens_since, sequence, epoch, changed_at'
 
 /**
- * Reads what the feed told to an earlier process or another one, row by row: there can be a hundred thousand. `listOf`
- * makes a list of its JSON, the same one for the same text.
+ * Reads what the feed told to an earlier process or another one, row by row: there can be a hundred thousand.
  */
-export const createSubjectReader = (
-  database: Database,
-  listOf: (text: string, parse: (text: string) => string[]) => string[],
-) => {
+export const createSubjectReader = (database: Database, listOf: Lists) => {
   function* read(rows: Iterable<SubjectRow>): Generator<Subject> {
-    for (const { roles, scopes, changed_at: changedAt, ...row } of rows) {
-      yield { ...row, roles: listOf(roles, JSON.parse), scopes: listOf(scopes, JSON.parse), changedAt }
+    for (const { roles, scopes, tokens_since: tokensSince, changed_at: changedAt, ...row } of rows) {
+      yield {
+        ...row,
+        roles: listOf(roles, JSON.parse),
+        scopes: listOf(scopes, JSON.parse),
+        ...(tokensSince === null ? {} : { tokensSince }),
+        changedAt,
+      }
     }
   }
   return {
@@ -51,3 +54,5 @@ export const createSubjectReader = (
         .iterate(),
   }
 }
+
+export type SubjectReader = ReturnType<typeof createSubjectReader>

@@ -48,6 +48,7 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
       status: sql.placeholder('status'),
       roles: sql.placeholder('roles'),
       scopes: sql.placeholder('scopes'),
+      tokensSince: sql.placeholder('tokensSince'),
       sequence: sql.placeholder('sequence'),
       epoch: sql.placeholder('epoch'),
       changedAt: sql.placeholder('changedAt'),
@@ -58,6 +59,7 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
         status: sql`excluded.status`,
         roles: sql`excluded.roles`,
         scopes: sql`excluded.scopes`,
+        tokensSince: sql`excluded.tokens_since`,
         sequence: sql`excluded.sequence`,
         epoch: sql`excluded.epoch`,
         changedAt: sql`excluded.changed_at`,
@@ -124,7 +126,7 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
           tx => {
             if ((readPosition.get()?.epoch ?? 0) !== expectedEpoch) return false
             for (const subject of batch.subjects) {
-              putSubject.run(subject)
+              putSubject.run({ ...subject, tokensSince: subject.tokensSince ?? null })
               if (subject.revokesKeys) revokeKeys(tx, subject.id)
               if (subject.restoredFrom !== null) {
                 audit(tx, 'subject.restored', subject.id, { from: subject.restoredFrom })

@@ -18,6 +18,13 @@ type Change = {
   readonly session: string
 }
 
+type Told = {
+  readonly id: string
+  readonly status: SubjectState['status']
+  readonly roles: string[]
+  readonly tokensSince: number | undefined
+}
+
 /** The other side: one history, which a restored backup can replace by another. */
 const createLogin = () => {
   let generation = 1
@@ -29,12 +36,17 @@ const createLogin = () => {
       return `g${generation}`
     },
     latest: () => history.at(-1)?.sequence ?? 0,
-    change: (id: string, status: SubjectState['status'], roles: string[]) => {
+    change: ({ id, status, roles, tokensSince }: Told) => {
       const sequence = (history.at(-1)?.sequence ?? 0) + 1
       const session = `ses_${generation}_${sequence}`
       history.push({
         id,
-        state: { status, roles: status === 'deleted' ? [] : roles, scopes: [] },
+        state: {
+          status,
+          roles: status === 'deleted' ? [] : roles,
+          scopes: [],
+          ...(tokensSince === undefined || status === 'deleted' ? {} : { tokensSince }),
+        },
         sequence,
         session,
       })
@@ -63,6 +75,7 @@ const change = fc.record({
   id: fc.constantFrom(...ids),
   status,
   roles: fc.subarray(['user', 'admin']),
+  tokensSince: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
 })
 const process = fc.constantFrom(0, 1)
 const step = fc.oneof(
@@ -104,7 +117,7 @@ const cursorOf = (login: Login, sequence: number) => ({
 const snapshot = async (
   store: SubjectStore,
   login: Login,
-  between: readonly { id: string; status: SubjectState['status']; roles: string[] }[] = [],
+  between: readonly Told[] = [],
   isCut = false,
 ): Promise<void> => {
   const base = login.latest()
@@ -119,7 +132,7 @@ const snapshot = async (
         state === undefined || state.status === 'deleted' ? [] : [{ kind: 'subject', id, state, sequence }],
       )
       const other = between[index]
-      if (other !== undefined) login.change(other.id, other.status, other.roles)
+      if (other !== undefined) login.change(other)
       if (isCut && index === 1) return
     }
     await run.add(login.after(0, 1_000).flatMap(one => factsOf(one).filter(({ kind }) => kind === 'ended')))
@@ -165,7 +178,7 @@ test('whatever is told twice, late, in another order or half, both processes com
       const storeOf = (index: number): SubjectStore => stores[index === 0 ? 0 : 1]
 
       for (const one of steps) {
-        if (one.kind === 'change') login.change(one.id, one.status, one.roles)
+        if (one.kind === 'change') login.change(one)
         else if (one.kind === 'restore') login.restore(one.back)
         else if (one.kind === 'restart') stores[one.process === 0 ? 0 : 1] = open()
         else if (one.kind === 'resync') await snapshot(storeOf(one.process), login, one.between, one.isCut)
@@ -193,10 +206,15 @@ test('whatever is told twice, late, in another order or half, both processes com
         while (!(await poll(store, login))) await store.save()
         const truth = login.truth()
         for (const id of ids) {
-          const { status: expected = 'deleted', roles = [] } = truth.get(id) ?? {}
+          const { status: expected = 'deleted', roles = [], tokensSince } = truth.get(id) ?? {}
           const found = store.find(id)
           // Who was never told of is as unknown as who is gone.
-          expect([id, found?.status ?? 'deleted', found?.roles ?? []]).toEqual([id, expected, roles])
+          expect([id, found?.status ?? 'deleted', found?.roles ?? [], found?.tokensSince]).toEqual([
+            id,
+            expected,
+            roles,
+            tokensSince,
+          ])
         }
         for (const { session } of login.after(0, 1_000)) expect(store.isEnded(session)).toBe(true)
       }

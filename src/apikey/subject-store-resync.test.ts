@@ -62,6 +62,20 @@ describe('a resync', () => {
     ])
   })
 
+  test('that is cut short leaves the position before it to show to login, and to nothing else', async () => {
+    const store = stage.open()
+    expect(store.former()).toBeNull()
+    await stage.snapshot(store, [subject('usr_ann', active, 0)])
+    expect(store.former()).toBeNull()
+    await store.beginSnapshot('g2').add([subject('usr_ann', disabled, 1)])
+    const again = stage.open()
+    for (const one of [store, again]) expect([one.position(), one.former()]).toEqual([null, at('c0')])
+    await again.beginSnapshot('g2').add([subject('usr_ann', disabled, 1)])
+    expect([again.position(), again.former()]).toEqual([null, at('c0')])
+    await stage.snapshot(again, [], 'g3')
+    expect([again.former(), stage.open().former()]).toEqual([null, null])
+  })
+
   test('tells who is active again that was not, and writes an audit row for each', async () => {
     const store = stage.open()
     await stage.snapshot(store, [
@@ -140,6 +154,20 @@ describe('the keys of an owner', () => {
     expect(await revokedAt(one)).toBe(stage.time.now)
   })
 
+  test.each([
+    ['the same history are revoked', 'g1', stage => stage.time.now],
+    ['another history are not revoked', 'g2', () => null],
+  ] satisfies [string, string, (of: typeof stage) => number | null][])(
+    'who is gone, after a snapshot that was cut short, from one of %s',
+    async (_, generation, expected) => {
+      const { store, one, other, revokedAt } = await setUp()
+      await store.beginSnapshot(generation).add([subject('usr_bob', active, 1)])
+      await stage.snapshot(stage.open(), [subject('usr_bob', active, 1)], generation)
+      expect([await revokedAt(one), await revokedAt(other)]).toEqual([expected(stage), null])
+      expect(statuses(stage.open(), 'usr_ann', 'usr_bob')).toEqual(['deleted', 'active'])
+    },
+  )
+
   test('who is gone from another history are refused, and may come back', async () => {
     const { store, one, revokedAt } = await setUp()
     await stage.snapshot(store, [subject('usr_bob', active, 0)], 'g2')
@@ -204,5 +232,55 @@ describe('two processes on one database', () => {
     await stage.snapshot(one, [subject('usr_ann', disabled, 1)])
     await expect(run.add([subject('usr_bob', active, 1)])).rejects.toThrow(Superseded)
     expect([two.isComplete(), ...statuses(two, 'usr_ann')]).toEqual([true, 'disabled'])
+  })
+
+  test('a row that one wrote while the snapshot of the other ended does not bring back who is gone', async () => {
+    const one = stage.open()
+    await stage.snapshot(one, [subject('usr_eve', active, 0), subject('usr_kim', active, 0)])
+    const two = stage.open()
+    const rowOf = "SELECT id, epoch, sequence FROM subjects WHERE id IN ('usr_eve', 'usr_kim')"
+    const before = stage.database.query<{ id: string; epoch: number; sequence: number }, []>(rowOf).all()
+    two.apply([subject('usr_kim', active, 5)], at('c5'), stage.time.now)
+    await stage.snapshot(one, [])
+    // As if they had been written after the last look of `one` at what it has not seen.
+    for (const { id, epoch, sequence } of before) {
+      stage.database.run("UPDATE subjects SET status = 'active', epoch = ?, sequence = ? WHERE id = ?", [
+        epoch,
+        sequence,
+        id,
+      ])
+    }
+    await two.save()
+    const gone = ['deleted', 'deleted']
+    expect(statuses(stage.open(), 'usr_eve', 'usr_kim')).toEqual(gone)
+    expect(statuses(two, 'usr_eve', 'usr_kim')).toEqual(gone)
+    two.apply([subject('usr_kim', active, 5)], at('c5'), stage.time.now)
+    await two.save()
+    expect(statuses(stage.open(), 'usr_eve', 'usr_kim')).toEqual(['deleted', 'active'])
+  })
+
+  test('two snapshots that are begun at once do not mix', async () => {
+    const one = stage.open()
+    const two = stage.open()
+    const [first, second] = [one.beginSnapshot('g1'), two.beginSnapshot('g1')]
+    await second.add([subject('usr_eve', active, 10)])
+    await first.add([subject('usr_ann', active, 11)])
+    await first.finish(at('c11'), 11, stage.time.now)
+    const again = stage.open()
+    // Either it is known that she is gone, or that everything has to be read anew.
+    expect(again.position() === null || again.find('usr_eve')?.status !== 'active').toBe(true)
+  })
+
+  test('signing keys that the one knows to be revoked count for the other once it takes over', async () => {
+    const one = stage.open()
+    await stage.snapshot(one, [])
+    const two = stage.open()
+    await stage.snapshot(one, [])
+    one.apply([{ kind: 'signingKey', kid: 'key_1' }, stage.ended('ses_1', 60)], at('c1'), stage.time.now)
+    await one.save()
+    expect([two.isKeyRevoked('key_1'), two.isEnded('ses_1')]).toEqual([false, false])
+    two.apply([subject('usr_ann', active, 1)], at('c1'), stage.time.now)
+    await two.save()
+    expect([two.isKeyRevoked('key_1'), two.isEnded('ses_1')]).toEqual([true, true])
   })
 })

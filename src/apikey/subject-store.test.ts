@@ -181,8 +181,34 @@ describe('sessions and tokens that ended', () => {
     stage.time.now += 400 * 86_400_000
     store.apply([], at('c1'), stage.time.now)
     await store.save()
-    expect(stage.open().revokedKeys()).toEqual(['key_1'])
+    expect([stage.open().isKeyRevoked('key_1'), stage.open().isKeyRevoked('key_2')]).toEqual([true, false])
+    expect([store.isKeyRevoked('key_1'), store.isEnded('key_1')]).toEqual([true, false])
   })
+})
+
+test('since when tokens are good is known as the feed told it last, also after a restart', async () => {
+  const store = stage.open()
+  const since = (tokensSince: number, sequence: number) =>
+    subject('cli_ci', { ...active, tokensSince }, sequence)
+  await stage.snapshot(store, [since(1_700_000_000, 0), subject('cli_other', active, 0)])
+  const known = (of: typeof store) => [of.find('cli_ci')?.tokensSince, of.find('cli_other')?.tokensSince]
+  expect([...known(store), ...known(stage.open())]).toEqual([
+    1_700_000_000,
+    undefined,
+    1_700_000_000,
+    undefined,
+  ])
+  store.apply([since(1_700_000_100, 1)], at('c1'), stage.time.now)
+  await store.save()
+  expect([...known(store), ...known(stage.open())]).toEqual([
+    1_700_000_100,
+    undefined,
+    1_700_000_100,
+    undefined,
+  ])
+  store.apply([subject('cli_ci', active, 2)], at('c2'), stage.time.now)
+  await store.save()
+  expect([known(store)[0], known(stage.open())[0]]).toEqual([undefined, undefined])
 })
 
 test('lists of roles are shared between the subjects that have them', async () => {

@@ -13,10 +13,13 @@ export type Subject = SubjectState & {
 
 const maxLists = 10_000
 
+/** Gives the list that a text stands for, the same one for the same text. */
+export type Lists = (text: string, parse: (text: string) => string[]) => string[]
+
 /** Makes equal lists one object: a hundred thousand users have a handful of sets of roles. */
-export const createLists = () => {
+export const createLists = (): Lists => {
   const lists = new Map<string, string[]>()
-  return (text: string, parse: (text: string) => string[]): string[] => {
+  return (text, parse) => {
     const known = lists.get(text)
     if (known !== undefined) return known
     const made = parse(text)

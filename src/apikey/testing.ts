@@ -1,6 +1,6 @@
 import { bySystem } from '../lib/audit.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
-import { createSigner } from '../lib/jwt/signer.ts'
+import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import { apikey, internalsOf } from './plugin.ts'
 
@@ -28,7 +28,7 @@ export const testAuth = <const Permission extends string>({
   const secret = crypto.randomUUID() + crypto.randomUUID()
   const issuer = 'http://login.test'
   const audience = 'test'
-  const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
+  const signer = createClockedSigner({ algorithm: 'HS256', kid: null, secret }, clock)
   const log = { info: () => {}, warn: () => {} }
   const auth = apikey({ jwt: { secret }, issuer, audience, database: ':memory:', roles, clock, log })
 

@@ -1,6 +1,5 @@
-import type { Clock } from '../lib/clock.ts'
 import { isLoopbackHost } from '../lib/config.ts'
-import { createRemoteKeys, type RemoteKeys } from '../lib/jwt/jwks.ts'
+import { createRemoteKeys, type RemoteKeys, type RemoteKeysOptions } from '../lib/jwt/jwks.ts'
 import { createSecretSource, type KeySource } from '../lib/jwt/verifier.ts'
 
 /** A Latchkey `login`, and as whom this service follows what changes there. */
@@ -44,13 +43,20 @@ const secureUrl = (text: string, allowInsecure: boolean): URL => {
   return url
 }
 
-const remoteKeys = (url: string, clock: Clock): Pick<Issuer, 'keys' | 'remote'> => {
-  const remote = createRemoteKeys({ url, clock })
+/** What it takes to fetch keys from an address: the time, and which ones the feed told to be revoked. */
+export type KeyWatch = Pick<RemoteKeysOptions, 'clock' | 'isRevoked' | 'onRevokedPublished'>
+
+const remoteKeys = (url: string, watch: KeyWatch): Pick<Issuer, 'keys' | 'remote'> => {
+  const remote = createRemoteKeys({ url, ...watch })
   return { keys: remote, remote }
 }
 
-const keysOf = (jwt: JwtOptions, allowInsecure: boolean, clock: Clock): Pick<Issuer, 'keys' | 'remote'> => {
-  if ('jwksUrl' in jwt) return remoteKeys(secureUrl(jwt.jwksUrl, allowInsecure).href, clock)
+const keysOf = (
+  jwt: JwtOptions,
+  allowInsecure: boolean,
+  watch: KeyWatch,
+): Pick<Issuer, 'keys' | 'remote'> => {
+  if ('jwksUrl' in jwt) return remoteKeys(secureUrl(jwt.jwksUrl, allowInsecure).href, watch)
   // RFC 7518 section 3.2: a key as long as the hash, at least.
   if (Buffer.byteLength(jwt.secret) < 32)
     throw new Error('The shared JWT secret needs 32 random bytes or more.')
@@ -58,9 +64,9 @@ const keysOf = (jwt: JwtOptions, allowInsecure: boolean, clock: Clock): Pick<Iss
 }
 
 /** @throws Error for what can't be secure: a short secret, plain http to another machine, half a client. */
-export const resolveIssuer = (options: TokenSource, allowInsecure: boolean, clock: Clock): Issuer => {
+export const resolveIssuer = (options: TokenSource, allowInsecure: boolean, watch: KeyWatch): Issuer => {
   if (options.login === undefined) {
-    return { issuer: options.issuer, feed: null, ...keysOf(options.jwt, allowInsecure, clock) }
+    return { issuer: options.issuer, feed: null, ...keysOf(options.jwt, allowInsecure, watch) }
   }
   const { url, clientId = '', clientSecret = '' } = options.login
   if ((clientId === '') !== (clientSecret === '')) {
@@ -73,7 +79,7 @@ export const resolveIssuer = (options: TokenSource, allowInsecure: boolean, cloc
     issuer: options.issuer ?? base,
     feed: clientId === '' ? null : { url: base, clientId, clientSecret },
     ...(options.jwt === undefined
-      ? remoteKeys(`${base}/.well-known/jwks.json`, clock)
-      : keysOf(options.jwt, allowInsecure, clock)),
+      ? remoteKeys(`${base}/.well-known/jwks.json`, watch)
+      : keysOf(options.jwt, allowInsecure, watch)),
   }
 }

@@ -2,11 +2,25 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
 /**
- * Reads a body of at most `maxBytes`, so that no server can fill our memory.
+ * What a request for a bounded answer has to say: that it comes as it is. A small body could otherwise become a large
+ * one before anybody counts its bytes.
+ */
+export const plainAnswer = {
+  decompress: false,
+  headers: { 'accept-encoding': 'identity' },
+} as const
+
+/**
+ * Reads a body of at most `maxBytes`, so that no server can fill our memory. Ask for it with {@link plainAnswer}.
  *
- * @throws Error beyond that, or when the connection breaks off.
+ * @throws Error beyond that, for one that is compressed, or when the connection breaks off.
  */
 export const readBounded = async (response: Response, maxBytes: number): Promise<string> => {
+  const encoding = response.headers.get('content-encoding')
+  if (encoding !== null && encoding.toLowerCase() !== 'identity') {
+    await response.body?.cancel()
+    throw new Error('The answer is compressed')
+  }
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {

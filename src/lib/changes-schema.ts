@@ -19,8 +19,7 @@ export const changeTypes = {
 } as const
 export type ChangeType = (typeof changeTypes)[keyof typeof changeTypes]
 
-/** Longest life of an access token, seconds: how long the end of a session has to be remembered. */
-export const longestTokenSeconds = 3_600
+export { longestTokenSeconds } from './jwt/claims.ts'
 
 const Id = Type.String({ minLength: 1, maxLength: 128 })
 const Time = Type.String({ format: 'date-time', maxLength: 40 })
@@ -31,6 +30,12 @@ export const SubjectState = Type.Object(
     status: Type.Union([Type.Literal('active'), Type.Literal('disabled'), Type.Literal('deleted')]),
     roles: Type.Array(Type.String({ maxLength: 40 }), { maxItems: 16, description: 'Of a user' }),
     scopes: Type.Array(Type.String({ maxLength: 81 }), { maxItems: 32, description: 'Of a service account' }),
+    tokensSince: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Seconds since the epoch: access tokens with an earlier `iat` are no good',
+      }),
+    ),
   },
   { title: 'SubjectState' },
 )
@@ -74,14 +79,13 @@ export const ChangesPage = Type.Object({
 })
 export type ChangesPage = Static<typeof ChangesPage>
 
-export const SnapshotItem = Type.Union([
-  Type.Object({ kind: Type.Literal('subject'), id: Id, state: SubjectState }),
-  Type.Object({
-    kind: Type.Union([Type.Literal('session'), Type.Literal('token')]),
-    id: Id,
-    expiresAt: Time,
-  }),
-])
+export const SubjectItem = Type.Object({ kind: Type.Literal('subject'), id: Id, state: SubjectState })
+export const EndedItem = Type.Object({
+  kind: Type.Union([Type.Literal('session'), Type.Literal('token')]),
+  id: Id,
+  expiresAt: Time,
+})
+export const SnapshotItem = Type.Union([SubjectItem, EndedItem])
 export type SnapshotItem = Static<typeof SnapshotItem>
 
 /** `GET /changes/snapshot`: everything, page by page; what happened meanwhile is read from `cursor` on. */

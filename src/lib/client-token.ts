@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { readBounded, readChecked } from './bounded-response.ts'
+import { plainAnswer, readBounded, readChecked } from './bounded-response.ts'
 import type { Clock } from './clock.ts'
 
 /** What the token endpoint answers, RFC 6749 section 5.1. */
@@ -56,10 +56,14 @@ export const createClientTokens = ({
   const request = async (): Promise<string> => {
     const askedAt = clock()
     const response = await fetch(`${url}/oauth/token`, {
+      ...plainAnswer,
+      // It is a while since the last one: a connection that was kept may have died without a word.
+      keepalive: false,
       method: 'POST',
       redirect: 'error',
       signal: AbortSignal.timeout(timeoutMilliseconds),
       headers: {
+        ...plainAnswer.headers,
         authorization: `Basic ${credentials}`,
         'content-type': 'application/x-www-form-urlencoded',
         accept: 'application/json',

@@ -1,7 +1,7 @@
 import { FormatRegistry, type Static, type TSchema } from '@sinclair/typebox'
-import { readBounded, readChecked } from './bounded-response.ts'
-import { ChangesPage, SnapshotPage, SubjectAnswer } from './changes-schema.ts'
+import { plainAnswer, readBounded, readChecked } from './bounded-response.ts'
 import type { ClientTokens, Fetch } from './client-token.ts'
+import { FollowedAnswer, FollowedChanges, FollowedSnapshot } from './follower-facts.ts'
 
 /** Why what was read so far does not lead on: everything has to be read anew. */
 export type ResyncReason = 'no_position' | 'resync_required' | 'generation_changed' | 'subject_unavailable'
@@ -15,12 +15,20 @@ export class ResyncNeeded extends Error {
   }
 }
 
+/** An answer, but not the one that was asked for. */
+export class StatusError extends Error {
+  override readonly name = 'StatusError'
+  readonly status: number
+  constructor(status: number, path: string) {
+    super(`${path} answered ${status}`)
+    this.status = status
+  }
+}
+
 export type FeedSourceOptions = {
   /** Address of `login`, without a slash at its end. */
   readonly url: string
   readonly tokens: ClientTokens
-  /** Ends what is under way. */
-  readonly signal: AbortSignal
   readonly fetch?: Fetch
   readonly maxBytes?: number
 }
@@ -33,11 +41,22 @@ export type Poll = {
   readonly follower: string
 }
 
-/** The feed as HTTP speaks it: each method one bounded request, or two where a token was refused. */
+/** What work has, or the reason of the signal once that is given; the work itself may be shared, and goes on. */
+const within = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+
+/**
+ * The feed as HTTP speaks it: each method one bounded request, or two where a token was refused. The signals end what is
+ * under way.
+ */
 export const createFeedSource = ({
   url,
   tokens,
-  signal,
   fetch = globalThis.fetch,
   maxBytes = 4_194_304,
 }: FeedSourceOptions) => {
@@ -46,33 +65,41 @@ export const createFeedSource = ({
     FormatRegistry.Set('date-time', value => !Number.isNaN(Date.parse(value)))
   }
 
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason))
-  })
-  // Nobody may be waiting for it when it comes.
-  aborted.catch(() => {})
+  // Where one connection died without a word, those that are kept beside it may be as dead: one for each try.
+  let isSuspect = false
 
-  const request = async (path: string, timeoutMilliseconds: number): Promise<Response> => {
-    const token = await Promise.race([tokens.get(), aborted])
-    const response = await fetch(`${url}${path}`, {
-      redirect: 'error',
-      cache: 'no-store',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMilliseconds)]),
-      headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
-    })
-    if (response.status === 401) tokens.drop(token)
-    return response
+  const request = async (path: string, signal: AbortSignal): Promise<Response> => {
+    const token = await within(tokens.get(), signal)
+    try {
+      const response = await fetch(`${url}${path}`, {
+        ...plainAnswer,
+        redirect: 'error',
+        cache: 'no-store',
+        keepalive: !isSuspect,
+        signal,
+        headers: { ...plainAnswer.headers, authorization: `Bearer ${token}`, accept: 'application/json' },
+      })
+      isSuspect = false
+      if (response.status === 401) tokens.drop(token)
+      return response
+    } catch (error) {
+      isSuspect = true
+      throw error
+    }
   }
 
   const get = async <Schema extends TSchema>(
     path: string,
     schema: Schema,
     timeoutMilliseconds: number,
+    ended: AbortSignal,
   ): Promise<Static<Schema>> => {
-    let response = await request(path, timeoutMilliseconds)
+    // One time for all of it, the token too: each part that may wait for itself would have changes wait for the sum.
+    const signal = AbortSignal.any([ended, AbortSignal.timeout(timeoutMilliseconds)])
+    let response = await request(path, signal)
     if (response.status === 401) {
       await readBounded(response, maxBytes)
-      response = await request(path, timeoutMilliseconds)
+      response = await request(path, signal)
     }
     if (response.status === 200) return readChecked(response, schema, maxBytes)
     await readBounded(response, maxBytes)
@@ -81,22 +108,27 @@ export const createFeedSource = ({
   }
 
   return {
-    poll: ({ after, limit, wait, follower }: Poll, timeoutMilliseconds: number): Promise<ChangesPage> => {
+    poll: (
+      { after, limit, wait, follower }: Poll,
+      timeoutMilliseconds: number,
+      signal: AbortSignal,
+    ): Promise<FollowedChanges> => {
       const query = new URLSearchParams({ after, limit: String(limit), wait: String(wait), follower })
-      return get(`/changes?${query}`, ChangesPage, timeoutMilliseconds)
+      return get(`/changes?${query}`, FollowedChanges, timeoutMilliseconds, signal)
     },
 
-    snapshot: (page: string | null): Promise<SnapshotPage> =>
+    snapshot: (page: string | null, signal: AbortSignal): Promise<FollowedSnapshot> =>
       get(
         page === null ? '/changes/snapshot' : `/changes/snapshot?${new URLSearchParams({ page })}`,
-        SnapshotPage,
+        FollowedSnapshot,
         10_000,
+        signal,
       ),
 
     /** One subject as it is now. @throws ResyncNeeded where `login` will never tell: only a snapshot can then. */
-    subject: async (id: string): Promise<SubjectAnswer> => {
+    subject: async (id: string, signal: AbortSignal): Promise<FollowedAnswer> => {
       try {
-        return await get(`/changes/subjects/${encodeURIComponent(id)}`, SubjectAnswer, 3_000)
+        return await get(`/changes/subjects/${encodeURIComponent(id)}`, FollowedAnswer, 3_000, signal)
       } catch (error) {
         const isFinal = error instanceof StatusError && [400, 404, 405, 422].includes(error.status)
         throw isFinal ? new ResyncNeeded('subject_unavailable') : error
@@ -106,11 +138,3 @@ export const createFeedSource = ({
 }
 
 export type FeedSource = ReturnType<typeof createFeedSource>
-
-class StatusError extends Error {
-  readonly status: number
-  constructor(status: number, path: string) {
-    super(`${path} answered ${status}`)
-    this.status = status
-  }
-}

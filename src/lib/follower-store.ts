@@ -27,12 +27,18 @@ export class Superseded extends Error {
 
 /** A snapshot that is being taken over, page by page. */
 export type SnapshotRun = {
-  /** @throws Superseded, or what the database has against it. */
+  /**
+   * Facts of pages, and of changes since the snapshot began: each has its own number, so their order is of no matter.
+   * They count from this call on, before it is written; calls may overlap.
+   *
+   * @throws Superseded, or what the database has against it.
+   */
   add(facts: readonly Fact[]): Promise<void>
   /**
    * What no page had is gone; from here on the feed is followed from this position.
    *
    * @param base the change up to which the first page knew everything.
+   * @param heardAt the time (milliseconds since the epoch) up to which everything is known.
    * @throws Superseded, or what the database has against it.
    */
   finish(position: FeedPosition, base: number, heardAt: number): Promise<Restored>
@@ -44,6 +50,11 @@ export type FollowerStore = {
   readonly name: string
   /** Null until a snapshot is complete. */
   position(): FeedPosition | null
+  /**
+   * A position that is known and of no use any more, since a snapshot was begun after it and not finished; null
+   * otherwise. What `login` says to it may tell `login` itself that it lost a part of its history.
+   */
+  former(): FeedPosition | null
   /**
    * Takes facts in, so that they count at once. They and the position are written by the next {@link save}.
    *

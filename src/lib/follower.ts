@@ -1,16 +1,21 @@
-import { type Change, changeTypes, longestTokenSeconds, type SnapshotItem } from './changes-schema.ts'
 import type { ClientTokens, Fetch } from './client-token.ts'
 import type { Clock } from './clock.ts'
-import { createFeedSource, ResyncNeeded, type ResyncReason } from './follower-source.ts'
-import { type Fact, type FollowerStore, type Restored, Superseded } from './follower-store.ts'
+import { createPace, createTelling, type Elapsed } from './follower-pace.ts'
+import { createFeedReader } from './follower-reader.ts'
+import { createResync } from './follower-resync.ts'
+import { createFeedSource, ResyncNeeded, type ResyncReason, StatusError } from './follower-source.ts'
+import { type FeedPosition, type FollowerStore, type Restored, Superseded } from './follower-store.ts'
 
 /** What there is to tell of a feed, for logs. */
 export type FollowerEvent =
   | { readonly kind: 'began' }
-  /** Once an outage. */
+  /** Once an outage, and only of one that lasts a second: less is a `login` that starts. */
   | { readonly kind: 'lost'; readonly error: unknown }
+  /** After `lost`. */
   | { readonly kind: 'back'; readonly afterSeconds: number }
-  | { readonly kind: 'resync'; readonly reason: ResyncReason }
+  /** Once a minute for each reason, with how many there were since the last one that was told. */
+  | { readonly kind: 'resync'; readonly reason: ResyncReason; readonly count: number }
+  /** After a `resync` that was told. */
   | { readonly kind: 'resynced'; readonly subjects: number }
   /** A snapshot made subjects active that were not: what had been taken from them is theirs again. */
   | { readonly kind: 'restored'; readonly restored: Restored }
@@ -32,8 +37,11 @@ export type FollowerOptions = {
   readonly fetch?: Fetch
   readonly sleep?: (milliseconds: number, signal: AbortSignal) => Promise<void>
   readonly random?: () => number
-  /** How long an answer may take beyond what it waits on purpose, 3 s by default. */
+  readonly elapsed?: Elapsed
+  /** How long an answer may take beyond what it waits on purpose, 1.5 s by default. */
   readonly patienceMilliseconds?: number
+  /** Things in a snapshot, 5 million by default. */
+  readonly maxSnapshotItems?: number
 }
 
 export type Follower = {
@@ -43,16 +51,15 @@ export type Follower = {
   stop(): Promise<void>
   /** Whether the last thing that was asked of `login` was answered. */
   readonly isUp: boolean
+  /** Whether any attempt to ask `login` has failed since the start. */
+  readonly hasFailed: boolean
 }
 
-const limit = 500
-const maxSnapshotPages = 10_000
-const knownTypes: ReadonlySet<string> = new Set(Object.values(changeTypes))
-/** What can be a caller or an owner, so that a change to it which is not understood has to be looked up. */
-const subjectId = /^(usr|cli)_[\w-]{1,120}$/
 const firstPause = 50
 const longestPause = 1_000
-const asideRequests = 8
+const outageMilliseconds = 1_000
+/** How much longer one try of four may take during an outage. */
+const longTryMilliseconds = 3_000
 
 /** Resolves early when the signal says so. */
 const pauseFor = (milliseconds: number, signal: AbortSignal): Promise<void> =>
@@ -66,35 +73,6 @@ const pauseFor = (milliseconds: number, signal: AbortSignal): Promise<void> =>
     signal.addEventListener('abort', finish)
     if (signal.aborted) finish()
   })
-
-const timeOf = (text: string): number => {
-  const time = Date.parse(text)
-  if (Number.isNaN(time)) throw new Error('The answer has a time that is none')
-  return time
-}
-
-/** Everything that a change carries counts, of whatever type it is. */
-const factsOf = (change: Change, now: number): Fact[] => {
-  const { type, subjectId: id, state, sessionId, tokenId, sequence } = change
-  const facts: Fact[] = []
-  if (state !== null) facts.push({ kind: 'subject', id, state, sequence })
-  if (sessionId !== null || tokenId !== null) {
-    const end =
-      change.expiresAt === null
-        ? Math.max(now, timeOf(change.at)) + longestTokenSeconds * 1_000
-        : timeOf(change.expiresAt)
-    for (const ended of [sessionId, tokenId]) {
-      if (ended !== null) facts.push({ kind: 'ended', id: ended, expiresAt: end })
-    }
-  }
-  if (type === changeTypes.signingKeyRevoked) facts.push({ kind: 'signingKey', kid: id })
-  return facts
-}
-
-const factOf = (item: SnapshotItem, sequence: number): Fact =>
-  item.kind === 'subject'
-    ? { kind: 'subject', id: item.id, state: item.state, sequence }
-    : { kind: 'ended', id: item.id, expiresAt: timeOf(item.expiresAt) }
 
 /**
  * Follows the change feed of a `login`: a snapshot where there is no position, then one long poll after the other.
@@ -114,19 +92,36 @@ export const createFollower = ({
   fetch,
   sleep = pauseFor,
   random = Math.random,
-  patienceMilliseconds = 3_000,
+  elapsed = () => performance.now(),
+  patienceMilliseconds = 1_500,
+  maxSnapshotItems,
 }: FollowerOptions): Follower => {
   const aborter = new AbortController()
   const { signal } = aborter
-  const source = createFeedSource({ url, tokens, signal, ...(fetch === undefined ? {} : { fetch }) })
+  const source = createFeedSource({ url, tokens, ...(fetch === undefined ? {} : { fetch }) })
+  const reader = createFeedReader({ source, name: () => store.name, clock, onSigningKeyRevoked })
+  const takeSnapshot = createResync({
+    source,
+    reader,
+    store,
+    clock,
+    sleep,
+    signal,
+    patienceMilliseconds,
+    ...(maxSnapshotItems === undefined ? {} : { maxItems: maxSnapshotItems }),
+  })
+  const pace = createPace(elapsed)
+  const telling = createTelling<ResyncReason>(elapsed)
   let running: Promise<void> | null = null
   let isUp = false
+  let hasFailed = false
   let isCaughtUp = false
   let hasBegun = false
   let lostAt: number | null = null
+  let isLossTold = false
   let failures = 0
   let isUnsaved = false
-  let announced: ResyncReason | null = null
+  let hasAskedFormer = false
 
   /** In the background: what is in memory counts already, and a slow disk must not hold up the next change. */
   const save = (): void => {
@@ -141,87 +136,82 @@ export const createFollower = ({
     )
   }
 
-  const resync = async (reason: ResyncReason): Promise<void> => {
-    const askedAt = clock()
-    const first = await source.snapshot(null)
-    if (announced !== reason) onEvent({ kind: 'resync', reason })
-    announced = reason
-    const { generation, cursor } = first
-    const run = store.beginSnapshot(generation)
-    let subjects = 0
-    for (let page = first, pages = 1; ; pages += 1) {
-      if (page.generation !== generation) throw new ResyncNeeded('generation_changed')
-      if (pages > maxSnapshotPages) throw new Error('The snapshot does not end')
-      const { items, sequence, nextPage } = page
-      await run.add(items.map(item => factOf(item, sequence)))
-      subjects += items.filter(({ kind }) => kind === 'subject').length
-      if (nextPage === null) break
-      page = await source.snapshot(nextPage)
+  /** While `login` is lost, short tries find it soon after it is back; a long one now and then suits a slow link. */
+  const timeout = (wait: number): number =>
+    wait * 1_000 + patienceMilliseconds + (failures > 0 && failures % 4 === 0 ? longTryMilliseconds : 0)
+
+  /**
+   * Shows `login` a position that is of no use here any more, once. To a database that was restored from a backup it
+   * can tell that there were later changes, and a snapshot of it should be taken after it has found out.
+   */
+  const showFormer = async (): Promise<void> => {
+    const former = store.former()
+    if (hasAskedFormer || former === null) return
+    try {
+      const poll = { after: former.cursor, limit: 1, wait: 0, follower: store.name }
+      await source.poll(poll, timeout(0), signal)
+    } catch (error) {
+      // Whatever it is, it was answered.
+      if (!(error instanceof ResyncNeeded || error instanceof StatusError)) throw error
     }
-    const restored = await run.finish({ generation, cursor }, first.sequence, askedAt)
-    announced = null
+    hasAskedFormer = true
+  }
+
+  const resync = async (reason: ResyncReason): Promise<void> => {
+    const pause = pace.beforeResync()
+    if (pause > 0) await sleep(pause, signal)
+    if (signal.aborted) return
+    if (reason === 'no_position') await showFormer()
+    let isTold = false
+    const { subjects, restored } = await takeSnapshot(() => {
+      pace.resyncBegan()
+      const count = telling.countOf(reason)
+      isTold = count !== null
+      if (count !== null) onEvent({ kind: 'resync', reason, count })
+    })
     onResynced()
-    onEvent({ kind: 'resynced', subjects })
+    if (isTold) onEvent({ kind: 'resynced', subjects })
     if (restored.count > 0) onEvent({ kind: 'restored', restored })
   }
 
-  /** The subjects of changes that are not understood, as they are now. */
-  const lookUp = async (items: readonly Change[], generation: string): Promise<Fact[]> => {
-    const unknown = items.filter(({ type, subjectId: id }) => !knownTypes.has(type) && subjectId.test(id))
-    const ids = [...new Set(unknown.map(({ subjectId: id }) => id))]
-    const facts: Fact[] = []
-    for (let from = 0; from < ids.length; from += asideRequests) {
-      const answers = await Promise.all(ids.slice(from, from + asideRequests).map(id => source.subject(id)))
-      for (const [index, answer] of answers.entries()) {
-        if (answer.generation !== generation) throw new ResyncNeeded('generation_changed')
-        if (answer.id !== ids[from + index]) throw new Error('The answer is about another subject')
-        facts.push({ kind: 'subject', id: answer.id, state: answer.state, sequence: answer.sequence })
-      }
-    }
-    return facts
-  }
-
-  /** While `login` is lost, short tries find it soon after it is back; a long one now and then suits a slow link. */
-  const timeout = (wait: number): number =>
-    wait * 1_000 + (failures % 4 === 0 ? patienceMilliseconds : Math.min(1_000, patienceMilliseconds))
-
-  const poll = async ({ generation, cursor }: { generation: string; cursor: string }): Promise<void> => {
+  const poll = async (position: FeedPosition): Promise<void> => {
     const wait = isUp && isCaughtUp ? waitSeconds : 0
-    // What `login` acknowledged before it was asked is known once it answers; of later changes that can't be said.
-    const askedAt = clock()
-    const page = await source.poll({ after: cursor, limit, wait, follower: store.name }, timeout(wait))
-    if (page.generation !== generation) throw new ResyncNeeded('generation_changed')
-    const facts = page.items.flatMap(change => factsOf(change, askedAt))
-    for (const fact of facts) if (fact.kind === 'signingKey') onSigningKeyRevoked(fact.kid)
-    isCaughtUp = page.items.length < limit
-    try {
-      const others = await lookUp(page.items, generation)
-      const position = { generation, cursor: page.nextCursor }
-      store.apply([...facts, ...others], position, isCaughtUp ? askedAt : null)
-    } catch (error) {
-      // What is understood counts nevertheless; the page is asked for again.
+    const begun = elapsed()
+    const reading = await reader.read(position, { wait, timeoutMilliseconds: timeout(wait), signal })
+    const took = elapsed() - begun
+    isCaughtUp = reading.isCaughtUp
+    let { facts } = reading
+    if (reading.unknown.length > 0) {
+      // What is understood counts at once, whatever comes of the rest; if that fails, the page is asked for again.
       store.apply(facts, null, null)
       save()
-      throw error
+      facts = await reader.lookUp(reading.unknown, position.generation, signal)
     }
+    store.apply(facts, reading.position, isCaughtUp ? reading.askedAt : null)
     save()
+    answered()
+    const pause = pace.afterAnswer(reading, wait * 1_000, took)
+    if (pause > 0) await sleep(pause, signal)
   }
 
   const answered = (): void => {
     failures = 0
     if (isUp) return
     isUp = true
-    if (lostAt !== null) onEvent({ kind: 'back', afterSeconds: (performance.now() - lostAt) / 1_000 })
+    if (isLossTold && lostAt !== null) onEvent({ kind: 'back', afterSeconds: (elapsed() - lostAt) / 1_000 })
     else if (!hasBegun) onEvent({ kind: 'began' })
     hasBegun = true
+    isLossTold = false
     lostAt = null
   }
 
   const failed = (error: unknown): void => {
     isUp = false
     failures += 1
-    if (lostAt !== null) return
-    lostAt = performance.now()
+    hasFailed = true
+    lostAt ??= elapsed()
+    if (isLossTold || elapsed() - lostAt < outageMilliseconds) return
+    isLossTold = true
     onEvent({ kind: 'lost', error })
   }
 
@@ -240,7 +230,6 @@ export const createFollower = ({
         } else {
           await poll(position)
           resyncs = 0
-          answered()
         }
       } catch (error) {
         if (signal.aborted) return
@@ -270,6 +259,9 @@ export const createFollower = ({
     },
     get isUp() {
       return isUp
+    },
+    get hasFailed() {
+      return hasFailed
     },
   }
 }

@@ -9,17 +9,26 @@ import { version } from './version.ts'
 const token = 'a-token-of-the-collector'
 const problems = createProblems({ table: {}, onUnexpected: () => {} })
 
-const app = (feed?: () => FeedGauges | null, given: string | undefined = token) =>
-  new Elysia()
-    .use(problems)
-    .use(metrics({ problems, service: 'test', token: given, ...(feed === undefined ? {} : { feed }) }))
+const app = (given: string | null, feed?: () => FeedGauges | null) =>
+  new Elysia().use(problems).use(
+    metrics({
+      problems,
+      service: 'test',
+      ...(given === null ? {} : { token: given }),
+      ...(feed === undefined ? {} : { feed }),
+    }),
+  )
 
 /** As a request from somewhere else: one that did not come over a socket of this machine. */
-const fromElsewhere = (headers: Record<string, string> = {}, given: string | undefined = token) =>
-  ask(app(undefined, given), 'GET', '/metrics', { headers })
+const fromElsewhere = (headers: Record<string, string> = {}) =>
+  ask(app(token), 'GET', '/metrics', { headers })
 
-const fromHere = async (headers: Record<string, string> = {}, feed?: () => FeedGauges | null) => {
-  await using served = serve(app(feed, undefined))
+const fromHere = async (
+  headers: Record<string, string> = {},
+  feed?: () => FeedGauges | null,
+  given: string | null = null,
+) => {
+  await using served = serve(app(given, feed))
   const response = await fetch(`${served.url}/metrics`, { headers })
   return { status: response.status, type: response.headers.get('content-type'), text: await response.text() }
 }
@@ -28,11 +37,20 @@ const sampleOf = (text: string, name: string): string | undefined =>
   new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec(text)?.[1]
 
 describe('who may read /metrics', () => {
-  test('this machine, without a token', async () => {
+  test('this machine, where there is no token', async () => {
     expect((await fromHere()).status).toBe(200)
   })
 
-  test.each(['X-Forwarded-For', 'Forwarded', 'X-Real-IP', 'Via', 'X-Forwarded-Host'])(
+  test('where there is one whoever has it, on this machine too: a proxy may send no header that tells', async () => {
+    const { status, text } = await fromHere({}, undefined, token)
+    expect([status, JSON.parse(text).code]).toEqual([404, 'not_found'])
+    expect((await fromHere({ authorization: 'Bearer another-token-of-20' }, undefined, token)).status).toBe(
+      404,
+    )
+    expect((await fromHere({ authorization: `Bearer ${token}` }, undefined, token)).status).toBe(200)
+  })
+
+  test.each(['X-Forwarded-For', 'Forwarded', 'X-Forwarded-Proto', 'X-Real-IP', 'Via', 'X-Forwarded-Host'])(
     'no proxy on this machine that asks for somebody else, by %s',
     async header => {
       const { status, text } = await fromHere({ [header]: '127.0.0.1' })
@@ -104,7 +122,7 @@ describe('what it tells', () => {
   })
 
   test('the same numbers once, however often it is asked', async () => {
-    await using served = serve(app())
+    await using served = serve(app(null))
     const used = (): number => {
       const { user, system } = process.cpuUsage()
       return (user + system) / 1e6

@@ -65,7 +65,14 @@ const addFeedMetrics = (registers: Registry[], feed: () => FeedGauges | null): v
 }
 
 /** Headers by which a proxy says that it asks for somebody else. */
-const forwarding = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+const forwarding = [
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'via',
+]
 
 const isLoopbackAddress = (address: string): boolean =>
   address === '::1' || /^(::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address)
@@ -82,15 +89,16 @@ export type MetricsOptions<Code extends string> = {
   readonly problems: Problems<Code>
   /** The role of this process. */
   readonly service: string
-  /** Lets in whoever has it, from anywhere. */
+  /** Lets in whoever has it, from anywhere, and nobody else. */
   readonly token?: string | undefined
   /** Absent where no feed is followed. */
   readonly feed?: () => FeedGauges | null
 }
 
 /**
- * `/metrics` in the text format of Prometheus, for this machine and for whoever has the token. To anybody else there is
- * nothing here. A proxy on this machine that sends none of the usual headers looks like this machine.
+ * `/metrics` in the text format of Prometheus: for whoever has the token or, without one, for this machine. To anybody
+ * else there is nothing here. A proxy on this machine that sends none of the usual headers looks like this machine, so
+ * that behind one of these a token is needed.
  */
 export const metrics = <Code extends string>({ problems, service, token, feed }: MetricsOptions<Code>) => {
   const registry = new Registry()
@@ -98,8 +106,9 @@ export const metrics = <Code extends string>({ problems, service, token, feed }:
   if (feed !== undefined) addFeedMetrics([registry], feed)
 
   const isLetIn = (headers: Headers, address: string | undefined): boolean =>
-    (token !== undefined && isBearer(headers.get('authorization'), token)) ||
-    (address !== undefined && isLoopbackAddress(address) && !forwarding.some(name => headers.has(name)))
+    token === undefined
+      ? address !== undefined && isLoopbackAddress(address) && !forwarding.some(name => headers.has(name))
+      : isBearer(headers.get('authorization'), token)
 
   return new Elysia({ name: 'latchkey/metrics', seed: service, tags: ['Health'] }).use(problems).get(
     '/metrics',
@@ -111,7 +120,9 @@ export const metrics = <Code extends string>({ problems, service, token, feed }:
     },
     {
       response: { 200: t.String() },
-      detail: { summary: 'Numbers for Prometheus; from this machine, or by `METRICS_TOKEN`' },
+      detail: {
+        summary: 'Numbers for Prometheus; by `METRICS_TOKEN` or, where there is none, from this machine',
+      },
     },
   )
 }

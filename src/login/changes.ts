@@ -6,7 +6,7 @@ import { allows } from '../lib/permission.ts'
 import type { Polls } from './changes-poll.ts'
 import type { ClientGuard, ClientPrincipal } from './client-guard.ts'
 import type { Feed, FeedRead } from './feed.ts'
-import type { Followers } from './feed-followers.ts'
+import type { Followers } from './follower-registry.ts'
 import { refuseHolder } from './guard.ts'
 import type { LoginProblems } from './problems.ts'
 
@@ -97,6 +97,7 @@ export const changesRoutes = ({
         }
         try {
           const { page } = await polls.wait({
+            caller: principal.clientId,
             seconds,
             signal: request.signal,
             ask,

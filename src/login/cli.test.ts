@@ -1,10 +1,14 @@
+import { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { migrations } from '../../db/login/index.ts'
 import { systemClock } from '../lib/clock.ts'
+import { migrate } from '../lib/migrate.ts'
+import { migrations as userdbMigrations } from '../userdb/index.ts'
 import { run } from './cli.ts'
 import { createTestLogin, openLoginDatabase, type TestLogin } from './test-login.ts'
 import { basic, expectOAuthError, sendForm } from './test-oauth.ts'
@@ -125,6 +129,39 @@ describe('latchkey clients', () => {
     path = path.replace('data/', '')
     expect(await clients('list')).toBe(1)
     expect(errors).toMatch(/^[^\n]*can not be (opened|used)[^\n]*\n$/)
+  })
+
+  test.each([[['list']], [['rotate', 'cli_x']], [['create', '--name', 'x']]])(
+    '%j leaves a database alone that is not of a login',
+    async args => {
+      path = join(folder, 'other.sqlite')
+      const other = new Database(path)
+      other.run('CREATE TABLE notes (text TEXT)')
+      other.close()
+      const before = readFileSync(path)
+      expect(await clients(...args)).toBe(1)
+      expect({ output, errors }).toEqual({
+        output: '',
+        errors: `${path} is not the database of a login. Nothing was changed.\n`,
+      })
+      expect(readFileSync(path).equals(before)).toBe(true)
+      expect(readdirSync(folder)).toEqual(['other.sqlite'])
+    },
+  )
+
+  test('brings a database of an earlier release up to this one only to create', async () => {
+    mkdirSync(join(folder, 'data'))
+    const old = new Database(path)
+    migrate(old, userdbMigrations, systemClock)
+    migrate(old, { name: 'login', migrations: migrations.migrations.slice(0, 2) }, systemClock)
+    old.close()
+    for (const args of [['list'], ['disable', 'cli_x']]) {
+      expect(await clients(...args)).toBe(1)
+      expect(errors).toMatch(/^[^\n]* was written by another release: [^\n]*\n$/)
+    }
+    expect(await clients('create', '--name', 'x', '--id', 'cli_x')).toBe(0)
+    expect(await clients('list')).toBe(0)
+    expect(output).toStartWith('cli_x\t')
   })
 
   test.each([

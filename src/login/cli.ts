@@ -1,17 +1,14 @@
-import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { migrations } from '../../db/login/index.ts'
 import { bySystem } from '../lib/audit.ts'
 import { systemClock } from '../lib/clock.ts'
 import { commonSettings, type Env, readConfig } from '../lib/config.ts'
 import { Failure } from '../lib/failure.ts'
-import { migrate } from '../lib/migrate.ts'
-import { isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
+import { isDatabaseUnavailable } from '../lib/sqlite.ts'
 import { StartError } from '../lib/start-error.ts'
-import { migrations as userdbMigrations } from '../userdb/index.ts'
 import { createChangeLog } from './change-log.ts'
+import { openLoginFile } from './cli-database.ts'
 import { ClientName, ClientScopes, clientIdPattern } from './client-model.ts'
 import { type ClientRegistry, createClientRegistry, maxGraceSeconds } from './client-registry.ts'
 import { createSecretChecker } from './client-secret.ts'
@@ -227,23 +224,13 @@ const parse = (args: readonly string[]) => {
   return { work: prepare(positionals[0] ?? '', options), makesDatabase, isJson: options.json === true }
 }
 
-const open = (path: string, makesDatabase: boolean) => {
-  // SQLite would make one, and nothing in it would be what was looked for.
-  if (!makesDatabase && !existsSync(path)) throw new StartError(`There is no database at ${path}.`)
-  const database = openDatabase(path)
-  migrate(database, userdbMigrations, systemClock)
-  migrate(database, migrations, systemClock)
-  settle(database)
-  return database
-}
-
 /** The verbs of `latchkey clients`. Exit code 0: done, 1: not, 2: not a use of it. Nothing is asked of `stdin`. */
 export const run = async (args: readonly string[], env: Env): Promise<number> => {
   try {
     const { work, makesDatabase, isJson } = parse(args)
     const { DATABASE_PATH: settings } = commonSettings({ port: 3000, database: './data/login.sqlite' })
     const { DATABASE_PATH: path } = readConfig(Type.Object({ DATABASE_PATH: settings }), env)
-    const database = open(path, makesDatabase)
+    const database = openLoginFile(path, makesDatabase)
     try {
       const store = createSqliteClientStore({
         database,

@@ -118,10 +118,14 @@ describe('a route of service accounts', () => {
     await login.clients.disable(service.id, bySystem)
     await refuses('/client/any', token, invalid)
     await login.clients.enable(service.id, bySystem)
-    expect((await get('/client/any', token)).status).toBe(200)
-    ran = []
-    await sendForm(login, '/oauth/revoke', { token }, service.headers)
     await refuses('/client/any', token, invalid)
+    login.time.now += 1_000
+    await refuses('/client/any', token, invalid)
+    const next = await tokenOf(login, service)
+    expect((await get('/client/any', next)).status).toBe(200)
+    ran = []
+    await sendForm(login, '/oauth/revoke', { token: next }, service.headers)
+    await refuses('/client/any', next, invalid)
     const another = await tokenOf(login, service)
     await login.clients.remove(service.id, bySystem)
     await refuses('/client/any', another, invalid)

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { introspectTokens, readChanges } from '../lib/changes-schema.ts'
+import { introspectTokens, readChanges, type SubjectState } from '../lib/changes-schema.ts'
 import { printablePattern } from '../lib/text.ts'
 
 /** `cli_` and what an operator or `createId` put after it. */
@@ -42,6 +42,22 @@ export type ClientSecret = {
   readonly expiresAt: number | null
 }
 
+/** What services have to know of a service account. */
+export const subjectStateOf = ({
+  status,
+  scopes,
+  tokensSince,
+}: {
+  readonly status: SubjectState['status']
+  readonly scopes: readonly string[]
+  readonly tokensSince: number | null
+}): SubjectState => ({
+  status,
+  roles: [],
+  scopes: [...scopes],
+  ...(tokensSince === null ? {} : { tokensSince }),
+})
+
 /** A service account that has not been deleted. */
 export type Client = {
   readonly id: string
@@ -53,6 +69,8 @@ export type Client = {
   /** Milliseconds since the epoch. */
   readonly createdAt: number
   readonly updatedAt: number
+  /** Access tokens that were issued before are no good, seconds since the epoch; null where all are. */
+  readonly tokensSince: number | null
   /** Those that are good now, oldest first: one, or two while a rotation lasts. */
   readonly secrets: readonly ClientSecret[]
 }

@@ -3,8 +3,7 @@ import { bySystem } from '../lib/audit.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import { createClientSecret, createSecretChecker, hashClientSecret } from './client-secret.ts'
 import { readLoginConfig } from './config.ts'
-import { createSecretKeys } from './signing-keys.ts'
-import { createTestLogin, type TestLogin } from './test-login.ts'
+import { createTestKeys, createTestLogin, type TestLogin } from './test-login.ts'
 import { createAccessTokens } from './tokens.ts'
 
 describe('a secret of a service account', () => {
@@ -94,8 +93,8 @@ describe('service accounts', () => {
   test('TOK-10: get tokens that are taken with as many scopes and audiences as there can be', async () => {
     const many = Array.from({ length: 31 }, (_, index) => `${'s'.repeat(128)}${index}`)
     const { AUDIENCES, ISSUER } = readLoginConfig({ AUDIENCES: many.join() }, 4)
-    const { signer, source } = createSecretKeys('x'.repeat(32))
     const clock = () => 0
+    const { signer, source } = createTestKeys(clock, 'x'.repeat(32))
     const tokens = createAccessTokens({
       signer,
       issuer: ISSUER,

@@ -53,6 +53,7 @@ export const clientStoreContract = (create: (limit?: number) => ClientSite): voi
         createdBy: 'usr_root',
         createdAt: at,
         updatedAt: at,
+        tokensSince: null,
         secrets: [{ id: secret.id, createdAt: at, expiresAt: null }],
       })
       expect(await site.store.find(given.id)).toEqual(client)
@@ -113,9 +114,13 @@ export const clientStoreContract = (create: (limit?: number) => ClientSite): voi
       const { id } = await site.store.insert(newClient(), by)
       site.time.now += 1
       expect(await site.store.disable(id, by)).toMatchObject({ status: 'disabled', updatedAt: site.time.now })
-      expect(last().change?.state).toEqual({ status: 'disabled', roles: [], scopes: ['changes:read'] })
+      const tokensSince = Math.floor(site.time.now / 1_000) + 1
+      const state = { roles: [], scopes: ['changes:read'], tokensSince }
+      expect(last().change?.state).toEqual({ status: 'disabled', ...state })
       expect(await site.store.findCredential(id)).toMatchObject({ client: { status: 'disabled' } })
-      expect(await site.store.enable(id, by)).toMatchObject({ status: 'active' })
+      site.time.now += 60_000
+      expect(await site.store.enable(id, by)).toMatchObject({ status: 'active', tokensSince })
+      expect(last().change?.state).toEqual({ status: 'active', ...state })
       expect(written()).toEqual({
         audit: ['client.created', 'client.disabled', 'client.enabled'],
         changes: [changeTypes.accountCreated, changeTypes.accountDisabled, changeTypes.accountEnabled],
@@ -204,6 +209,18 @@ export const clientStoreContract = (create: (limit?: number) => ClientSite): voi
       const { id } = await site.store.insert(newClient(), by)
       expect(ids(await rotate(id, 'second', 0))).toEqual(['sec_second'])
       expect(await hashesOf(id)).toEqual(['second'])
+    })
+
+    test('end all tokens with no grace, whatever part of a second it is, and none with some', async () => {
+      const { id } = await site.store.insert(newClient(), by)
+      const second = Math.floor(site.time.now / 1_000)
+      expect(await rotate(id, 'second', 1)).toMatchObject({ tokensSince: null })
+      expect(last().change?.state).toEqual({ status: 'active', roles: [], scopes: ['changes:read'] })
+      for (const milliseconds of [0, 1, 999]) {
+        site.time.now = second * 1_000 + milliseconds
+        expect(await rotate(id, `at ${milliseconds}`, 0)).toMatchObject({ tokensSince: second + 1 })
+        expect(last().change?.state).toMatchObject({ status: 'active', tokensSince: second + 1 })
+      }
     })
 
     test('are never three: another rotation ends the older one', async () => {

@@ -6,11 +6,12 @@ import { type ChangeType, changeTypes, type SubjectState } from '../lib/changes-
 import type { Clock } from '../lib/clock.ts'
 import { type Page, type Position, toPage } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import { isSameSet } from '../lib/list.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { UserTransaction } from '../userdb/index.ts'
 import { writeAudit } from './audit.ts'
 import type { ChangeLog } from './change-log.ts'
-import type { Client, ClientStatus } from './client-model.ts'
+import { type Client, type ClientStatus, subjectStateOf } from './client-model.ts'
 import { clientSecrets, clients } from './schema.ts'
 
 /** `client_id_taken` is met on the command line only: nobody chooses an id over HTTP. */
@@ -54,14 +55,19 @@ export type ClientStore = {
   list(filter: { readonly limit: number; readonly after: Position | null }): Promise<Page<Client>>
   /** @throws Failure `client_not_found`. */
   update(id: string, changes: ClientChanges, context: AuditContext): Promise<Client>
-  /** @throws Failure `client_not_found`. */
+  /**
+   * Access tokens that were issued until then stay no good when it is enabled again.
+   *
+   * @throws Failure `client_not_found`.
+   */
   disable(id: string, context: AuditContext): Promise<Client>
   /** @throws Failure `client_not_found`. */
   enable(id: string, context: AuditContext): Promise<Client>
   /** @throws Failure `client_not_found`. */
   remove(id: string, context: AuditContext): Promise<void>
   /**
-   * Gives a client another secret. The last one is good for `graceSeconds` more; one before it ends at once.
+   * Gives a client another secret. The last one is good for `graceSeconds` more; one before it ends at once. Without
+   * grace the access tokens end that were issued until then.
    *
    * @throws Failure `client_not_found`.
    */
@@ -75,8 +81,11 @@ export type ClientStoreOptions = {
   readonly limit?: number
 }
 
-const isSame = (left: readonly string[], right: readonly string[]): boolean =>
-  left.length === right.length && left.every((item, index) => item === right[index])
+/**
+ * Makes all access tokens no good that were issued until now. `iat` has whole seconds, so the rest of this one is lost
+ * to them as well: the token endpoint waits for the next.
+ */
+const endTokens = (at: number) => ({ tokensSince: Math.floor(at / 1_000) + 1 })
 
 /** Service accounts in SQLite, behind the port. */
 export const createSqliteClientStore = ({
@@ -109,16 +118,20 @@ export const createSqliteClientStore = ({
 
   type Row = typeof clients.$inferSelect
 
-  const credentialOf = ({ status, ...row }: Row): ClientCredential | null => {
+  const credentialOf = (
+    { status, ...row }: Row,
+    live: readonly (typeof clientSecrets.$inferSelect)[],
+  ): ClientCredential | null => {
     if (status === 'deleted') return null
-    const live = secretsOf.all({ id: row.id, now: clock() })
     const secrets = live.map(({ id, createdAt, expiresAt }) => ({ id, createdAt, expiresAt }))
     return { client: { ...row, status, secrets }, hashes: live.map(({ hash }) => hash) }
   }
 
   const findCredential = (id: string): ClientCredential | null => {
     const row = rowById.get({ id })
-    return row === undefined ? null : credentialOf(row)
+    // Read also where nobody is found: a stranger should not learn from the time it takes which ids there are.
+    const live = secretsOf.all({ id, now: clock() })
+    return row === undefined ? null : credentialOf(row, live)
   }
 
   const getById = (id: string): Client => {
@@ -127,8 +140,8 @@ export const createSqliteClientStore = ({
     return found.client
   }
 
-  const announce = (tx: UserTransaction, type: ChangeType, at: number, { id, status, scopes }: Client) =>
-    changes.append(tx, [{ type, at, subjectId: id, state: { status, roles: [], scopes: [...scopes] } }])
+  const announce = (tx: UserTransaction, type: ChangeType, at: number, client: Client) =>
+    changes.append(tx, [{ type, at, subjectId: client.id, state: subjectStateOf(client) }])
 
   const insert = (
     tx: UserTransaction,
@@ -160,7 +173,11 @@ export const createSqliteClientStore = ({
     write((tx, at) => {
       const before = getById(id)
       if (before.status === status) return before
-      tx.update(clients).set({ status, updatedAt: at }).where(eq(clients.id, id)).run()
+      // What it held is not to be good again when it is enabled.
+      tx.update(clients)
+        .set({ status, updatedAt: at, ...(status === 'disabled' ? endTokens(at) : {}) })
+        .where(eq(clients.id, id))
+        .run()
       const client = getById(id)
       writeAudit(
         tx,
@@ -196,6 +213,7 @@ export const createSqliteClientStore = ({
     findCredential: async id => findCredential(id),
 
     list: async ({ limit, after }) => {
+      const now = clock()
       const rows = db
         .select()
         .from(clients)
@@ -211,7 +229,7 @@ export const createSqliteClientStore = ({
         .limit(limit + 1)
         .all()
       return toPage(
-        rows.flatMap(row => credentialOf(row)?.client ?? []),
+        rows.flatMap(row => credentialOf(row, secretsOf.all({ id: row.id, now }))?.client ?? []),
         limit,
       )
     },
@@ -220,7 +238,7 @@ export const createSqliteClientStore = ({
       write((tx, at) => {
         const before = getById(id)
         const after = { name: name ?? before.name, scopes: scopes ?? before.scopes }
-        const areScopesSame = isSame(after.scopes, before.scopes)
+        const areScopesSame = isSameSet(after.scopes, before.scopes)
         if (after.name === before.name && areScopesSame) return before
         tx.update(clients)
           .set({ name: after.name, scopes: [...after.scopes], updatedAt: at })
@@ -267,7 +285,11 @@ export const createSqliteClientStore = ({
         tx.insert(clientSecrets)
           .values({ ...secret, clientId: id, createdAt: at })
           .run()
-        tx.update(clients).set({ updatedAt: at }).where(eq(clients.id, id)).run()
+        // Without grace somebody else has the secret, and so may have tokens by it.
+        tx.update(clients)
+          .set({ updatedAt: at, ...(graceSeconds === 0 ? endTokens(at) : {}) })
+          .where(eq(clients.id, id))
+          .run()
         const detail = { secretId: secret.id, graceSeconds }
         writeAudit(tx, { at, action: 'client.secret_rotated', subjectId: id, detail }, context)
         const client = getById(id)

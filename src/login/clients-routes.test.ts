@@ -192,6 +192,7 @@ describe('disable, enable and delete', () => {
     expect(await signsIn(id, secret)).toBe(false)
     const enabled = await send(`root POST /clients/${id}/enable`)
     expect([enabled.status, enabled.json()]).toMatchObject([200, { status: 'active' }])
+    login.time.now += 1_000
     expect(await signsIn(id, secret)).toBe(true)
   })
 
@@ -232,6 +233,7 @@ describe('POST /clients/:id/rotate', () => {
   test('with graceSeconds 0 ends the one before at once', async () => {
     const { id, secret } = await make()
     const answer = await send(`root POST /clients/${id}/rotate`, { body: { graceSeconds: 0 } })
+    login.time.now += 1_000
     expect(await signsIn(id, secret)).toBe(false)
     expect(await signsIn(id, Value.Parse(Made, answer.json()).secret)).toBe(true)
   })

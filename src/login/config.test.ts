@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { ConfigError, type Env } from '../lib/config.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import { readLoginConfig } from './config.ts'
-import { createSecretKeys } from './signing-keys.ts'
+import { createTestKeys } from './test-login.ts'
 import { createAccessTokens } from './tokens.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'login-config-'))
@@ -150,8 +150,8 @@ describe('what settings say together', () => {
   test('TOK-10: as many audiences as are allowed still make tokens that are taken', async () => {
     const many = Array.from({ length: 31 }, (_, index) => `${'s'.repeat(100)}${index}`)
     const { AUDIENCES, ISSUER } = readLoginConfig({ AUDIENCES: many.join() }, 4)
-    const { signer, source } = createSecretKeys('x'.repeat(32))
     const clock = () => 0
+    const { signer, source } = createTestKeys(clock, 'x'.repeat(32))
     const tokens = createAccessTokens({
       signer,
       issuer: ISSUER,

@@ -9,12 +9,12 @@ import { changes, revokedTokens } from './schema.ts'
 /** Rows of one transaction: nothing else is served while it runs. */
 const rowsAtOnce = 1_000
 
-/** A token that has expired is refused by that only once clocks that lag behind agree, milliseconds. */
-const clockSlack = 60_000
+/** How long a row outlives its token, milliseconds: clocks of services differ, and snapshots take their time. */
+const keptMilliseconds = 3_600_000
 
 export type FeedRetention = {
   /**
-   * Deletes what is older than the retention, and tokens that have expired since they were revoked; how many rows.
+   * Deletes what is older than the retention, and revoked tokens that expired an hour ago; how many rows.
    *
    * @throws Failure `unavailable`.
    */
@@ -69,7 +69,7 @@ export const createFeedRetention = ({
     const expired = tx
       .select({ id: revokedTokens.id })
       .from(revokedTokens)
-      .where(lte(revokedTokens.expiresAt, clock() - clockSlack))
+      .where(lte(revokedTokens.expiresAt, clock() - keptMilliseconds))
       .limit(rowsAtOnce)
     return tx
       .delete(revokedTokens)

@@ -57,6 +57,27 @@ describe('a snapshot', () => {
     site.database.close()
   })
 
+  test('says since when the tokens of a client are good, as the one answer about it does', async () => {
+    const site = createFeedSite()
+    for (const id of ['cli_a', 'cli_b']) await addClient(site, id)
+    await site.clients.disable('cli_a', bySystem)
+    await site.clients.enable('cli_a', bySystem)
+    const state: SubjectState = {
+      status: 'active',
+      roles: [],
+      scopes: ['things:read'],
+      tokensSince: Math.floor(site.time.now / 1_000) + 1,
+    }
+    const { tokensSince: _, ...untouched } = state
+    expect(itemsOf(site)).toEqual([
+      { kind: 'subject', id: 'cli_a', state },
+      { kind: 'subject', id: 'cli_b', state: untouched },
+    ])
+    expect(site.feed.subject('cli_a').state).toEqual(state)
+    expect(site.feed.subject('cli_b').state).toEqual(untouched)
+    site.database.close()
+  })
+
   test('tells each thing once whatever the size of a page, and ends', async () => {
     const site = createFeedSite()
     for (let index = 0; index < 7; index += 1) {

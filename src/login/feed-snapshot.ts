@@ -1,9 +1,10 @@
 import { and, asc, eq, gt, or, type SQL } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { SnapshotItem, SubjectState } from '../lib/changes-schema.ts'
-import { isoTime } from '../lib/clock.ts'
 import { listUserStates, readUserState, type UserTransaction } from '../userdb/index.ts'
+import { subjectStateOf } from './client-model.ts'
 import { type Section, sections } from './feed-cursor.ts'
+import { feedTime } from './feed-time.ts'
 import { clients, revokedTokens, sessions } from './schema.ts'
 import { endingExpiry, haveTokens } from './session-endings.ts'
 
@@ -18,7 +19,12 @@ type Reading = { readonly after: Place; readonly limit: number; readonly now: nu
 const isAfter = (time: SQLiteColumn, id: SQLiteColumn, after: Place): SQL | undefined =>
   or(gt(time, after.time), and(eq(time, after.time), gt(id, after.id)))
 
-const clientState = { id: clients.id, status: clients.status, scopes: clients.scopes }
+const clientState = {
+  id: clients.id,
+  status: clients.status,
+  scopes: clients.scopes,
+  tokensSince: clients.tokensSince,
+}
 
 const subject = (id: string, state: SubjectState): Row => ({
   item: { kind: 'subject', id, state },
@@ -40,7 +46,7 @@ const readers: Record<Section, (tx: UserTransaction, reading: Reading) => Row[]>
       .orderBy(asc(clients.id))
       .limit(limit)
       .all()
-      .map(({ id, status, scopes }) => subject(id, { status, roles: [], scopes })),
+      .map(({ id, ...client }) => subject(id, subjectStateOf(client))),
 
   sessions: (tx, { after, limit, now }) =>
     tx
@@ -53,7 +59,13 @@ const readers: Record<Section, (tx: UserTransaction, reading: Reading) => Row[]>
       .flatMap(({ id, endedAt }) =>
         endedAt === null
           ? []
-          : [{ item: { kind: 'session', id, expiresAt: isoTime(endingExpiry(endedAt)) }, time: endedAt, id }],
+          : [
+              {
+                item: { kind: 'session', id, expiresAt: feedTime(endingExpiry(endedAt)) },
+                time: endedAt,
+                id,
+              },
+            ],
       ),
 
   tokens: (tx, { after, limit, now }) =>
@@ -65,7 +77,7 @@ const readers: Record<Section, (tx: UserTransaction, reading: Reading) => Row[]>
       .limit(limit)
       .all()
       .map(({ id, expiresAt }) => ({
-        item: { kind: 'token', id, expiresAt: isoTime(expiresAt) },
+        item: { kind: 'token', id, expiresAt: feedTime(expiresAt) },
         time: expiresAt,
         id,
       })),
@@ -94,7 +106,5 @@ export const readSubject = (tx: UserTransaction, id: string): SubjectState => {
   const user = readUserState(tx, id)
   if (user !== null) return { status: user.status, roles: user.roles, scopes: [] }
   const client = tx.select(clientState).from(clients).where(eq(clients.id, id)).get()
-  return client === undefined
-    ? { status: 'deleted', roles: [], scopes: [] }
-    : { status: client.status, roles: [], scopes: client.scopes }
+  return client === undefined ? { status: 'deleted', roles: [], scopes: [] } : subjectStateOf(client)
 }

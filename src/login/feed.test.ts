@@ -2,7 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Value } from '@sinclair/typebox/value'
 import { bySystem } from '../lib/audit.ts'
+import { ChangesPage, changeTypes, SnapshotPage } from '../lib/changes-schema.ts'
 import { closeDatabase } from '../lib/sqlite.ts'
 import type { User } from '../userdb/index.ts'
 import { createFeedRetention } from './feed-retention.ts'
@@ -188,6 +190,26 @@ describe('where the database was replaced by an older copy', () => {
   })
 })
 
+describe('a row that somebody wrote by hand', () => {
+  test.each([9e15, -9e15, 8.64e15 + 1, Number.MAX_VALUE])(
+    'with a time of %p, which no calendar has, keeps nothing else from being told',
+    async time => {
+      const site = createFeedSite()
+      const { cursor } = site.feed.snapshot(undefined)
+      site.database
+        .query('INSERT INTO changes (nonce, type, at, subject_id, expires_at) VALUES (?, ?, ?, ?, ?)')
+        .run('n', changeTypes.tokenRevoked, time, 'usr_1', time)
+      site.database.query('INSERT INTO revoked_tokens VALUES (?, ?)').run('t', time)
+      await site.users.insert(newUser('ann@example.com'), bySystem)
+      const { page } = await site.feed.read(cursor, 10)
+      expect(page.items).toHaveLength(2)
+      expect(Value.Check(ChangesPage, page)).toBe(true)
+      expect(Value.Check(SnapshotPage, site.feed.snapshot(undefined))).toBe(true)
+      site.database.close()
+    },
+  )
+})
+
 describe('retention', () => {
   const setUp = (retentionHours = 24) => {
     const site = createFeedSite({ time: createTime() })
@@ -262,11 +284,11 @@ describe('retention', () => {
     site.database.close()
   })
 
-  test('lets go of tokens that have expired since they were revoked, and of no other', async () => {
+  test('lets go of revoked tokens that expired an hour ago, and of no other', async () => {
     const { site, retention } = setUp()
     const insert = site.database.query('INSERT INTO revoked_tokens VALUES (?, ?)')
     insert.run('old', site.time.now - hour)
-    insert.run('just expired', site.time.now - 1)
+    insert.run('just expired', site.time.now - hour + 1)
     insert.run('live', site.time.now + 1)
     expect(await retention.prune()).toBe(1)
     expect(site.database.query('SELECT id FROM revoked_tokens ORDER BY id').values().flat()).toEqual([

@@ -3,7 +3,7 @@ import { asc, desc, eq, gt, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { bySystem } from '../lib/audit.ts'
 import type { Change, ChangesPage, SnapshotPage, SubjectAnswer } from '../lib/changes-schema.ts'
-import { type Clock, isoTime, isoTimeOrNull } from '../lib/clock.ts'
+import type { Clock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import type { Log } from '../lib/log.ts'
 import { retryBusy } from '../lib/sqlite.ts'
@@ -19,6 +19,7 @@ import {
   type Point,
 } from './feed-cursor.ts'
 import { firstPlace, readSnapshot, readSubject } from './feed-snapshot.ts'
+import { feedTime, feedTimeOrNull } from './feed-time.ts'
 import { changes, feed } from './schema.ts'
 
 /** Items of a page of a snapshot: what is read in one go, about a millisecond in which nothing else is served. */
@@ -72,12 +73,12 @@ const toChange = ({
 }: typeof changes.$inferSelect): Change => ({
   sequence,
   type,
-  at: isoTime(at),
+  at: feedTime(at),
   subjectId,
   state,
   sessionId,
   tokenId,
-  expiresAt: isoTimeOrNull(expiresAt),
+  expiresAt: feedTimeOrNull(expiresAt),
 })
 
 export type FeedOptions = {

@@ -8,8 +8,7 @@ import { ask, type Contract, expectAnswer } from '../lib/test-http.ts'
 import type { User } from '../userdb/index.ts'
 import { createLoginGuard } from './guard.ts'
 import { createLoginProblems } from './problems.ts'
-import { createSecretKeys } from './signing-keys.ts'
-import { createTestLogin, issuer, password, secret, type TestLogin } from './test-login.ts'
+import { createTestKeys, createTestLogin, issuer, password, type TestLogin } from './test-login.ts'
 import { createTokenHolders } from './token-holder.ts'
 
 const insufficient: Contract = {
@@ -101,7 +100,7 @@ describe('AUT-09: the order of checks', () => {
 describe('AUT-09: when nothing can be told, nobody enters and nobody is blamed', () => {
   const outage = new Failure('unavailable', { retryAfterSeconds: 1 })
   const fault = new Error('some words that are nobody’s business')
-  const { signer, source } = createSecretKeys(secret)
+  const { signer, source } = createTestKeys(() => 0)
   const fail = (error: Error) => async (): Promise<never> => {
     throw error
   }

@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { bySystem } from '../lib/audit.ts'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
-import { createSigner } from '../lib/jwt/signer.ts'
 import { type Contract, expectAnswer } from '../lib/test-http.ts'
 import type { User } from '../userdb/index.ts'
-import { audience, createTestLogin, issuer, secret, type TestLogin } from './test-login.ts'
+import { audience, createTestKeys, createTestLogin, issuer, type TestLogin } from './test-login.ts'
 
 const invalid: Contract = {
   status: 401,
@@ -159,8 +158,8 @@ describe('a token says who calls and no more', () => {
 })
 
 describe('AUT-12: whoever shares the secret can sign anything, and yet be nobody here', () => {
-  const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
   const forge = async (claims: Partial<Omit<AccessTokenClaims, 'iat'>>): Promise<Record<string, string>> => {
+    const { signer } = createTestKeys(login.time.clock)
     const token = await signer.sign({
       iss: issuer,
       sub: root.id,

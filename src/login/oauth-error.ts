@@ -101,7 +101,7 @@ export const oneOf = (form: Form, name: string): string | undefined => {
   return value === '' ? undefined : value
 }
 
-/** @throws OAuthError `invalid_request` for one that is missing, comes twice, or is too long to be one. */
+/** @throws OAuthError `invalid_request` for one that is missing or comes twice. */
 export const requireOne = (form: Form, name: string): string => {
   const value = oneOf(form, name)
   if (value === undefined) throw new OAuthError('invalid_request', `${name} is missing.`)

@@ -15,7 +15,8 @@ export type RevocationOptions = {
 const tokenIdForm = /^[!-~]{1,96}$/
 
 /**
- * Revokes a token as of RFC 7009: a refresh token ends its session, an access token alone is refused from now on. Of
+ * Revokes a token as of RFC 7009: a refresh token ends its session, an access token alone is refused from now on (but
+ * one of many that were revoked of a session ends it, which section 2 leaves to us). Of
  * a user's token possession is enough, since what signed them in is a public client; a client's token is for that
  * client to revoke (section 2.1). What is dead already, or was never a token, is as revoked as can be (section 2.2).
  *
@@ -37,7 +38,7 @@ export const createRevocation =
     if (!tokenIdForm.test(jti)) return
     const expiresAt = (exp + clockLeewaySeconds) * 1_000
     await revocation.revoke(
-      { tokenId: jti, subjectId: sub, expiresAt },
+      { tokenId: jti, subjectId: sub, sessionId: sid ?? null, expiresAt },
       { ...context, actorId: caller?.id ?? sub },
     )
   }

@@ -1,5 +1,7 @@
+import type { Clock } from '../lib/clock.ts'
 import type { Form } from '../lib/form.ts'
 import type { Client } from './client-model.ts'
+import type { ClientStore } from './client-store.ts'
 import { OAuthError, oneOf, requireOne } from './oauth-error.ts'
 import type { AccessTokens } from './tokens.ts'
 
@@ -9,6 +11,28 @@ export type TokenRequestOptions = {
   readonly issuer: string
   /** The services that a client may ask for. */
   readonly audiences: readonly string[]
+  readonly clients: Pick<ClientStore, 'find'>
+  readonly clock: Clock
+}
+
+/** As long as it takes for the next second to begin, with room for timers that are early, milliseconds. */
+const longestWait = 1_100
+
+/**
+ * Waits for the first second of which the tokens of a client are good. Right after all of them were ended that is the
+ * next one; later only where a clock was set back, and then the token is as useless as the clock is wrong.
+ *
+ * @throws OAuthError `temporarily_unavailable`
+ */
+const waitForTokens = async ({ tokensSince }: Client, clock: Clock): Promise<void> => {
+  const until = performance.now() + longestWait
+  for (;;) {
+    const missing = (tokensSince ?? 0) * 1_000 - clock()
+    if (missing <= 0) return
+    if (performance.now() + missing > until) break
+    await Bun.sleep(missing)
+  }
+  throw new OAuthError('temporarily_unavailable', 'No token of the client can be good yet.')
 }
 
 /** RFC 6749 section 3.3: in any order, separated by one space. Absent asks for all that there is. */
@@ -42,13 +66,20 @@ export const refuseOtherGrants = (form: Form): void => {
 export const answerTokenRequest = async (
   client: Client,
   form: Form,
-  { tokens, issuer, audiences }: TokenRequestOptions,
+  { tokens, issuer, audiences, clients, clock }: TokenRequestOptions,
 ) => {
   requireOne(form, 'grant_type')
   const scopes = grantedScopes(client, oneOf(form, 'scope'))
   const asked = grantedAudiences(form, issuer, audiences)
+  await waitForTokens(client, clock)
+  const token = await tokens.issueToClient(client.id, scopes, asked)
+  // What ended its tokens while this one was made did not know of it.
+  const now = await clients.find(client.id)
+  if (now?.status !== 'active' || now.tokensSince !== client.tokensSince) {
+    throw new OAuthError('invalid_client', 'The client is unknown or its secret is wrong.')
+  }
   return {
-    access_token: await tokens.issueToClient(client.id, scopes, asked),
+    access_token: token,
     token_type: 'Bearer' as const,
     expires_in: tokens.lifetime,
     // Section 3.3 has no scope that is empty.

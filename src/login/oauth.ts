@@ -26,7 +26,7 @@ import type { TokenRevocation } from './token-revocation.ts'
 import type { AccessTokens } from './tokens.ts'
 
 export type OAuthRoutesOptions = {
-  readonly clients: Pick<ClientStore, 'findCredential'>
+  readonly clients: Pick<ClientStore, 'find' | 'findCredential'>
   readonly checker: SecretChecker
   readonly verifier: TokenVerifier
   readonly holders: TokenHolders
@@ -72,7 +72,7 @@ export const oauthRoutes = ({
           refuseOtherGrants(form)
           const client = requireClient(await authenticate(request.headers, form))
           factsOf(request).actorId = client.id
-          return answerTokenRequest(client, form, { tokens, issuer, audiences })
+          return answerTokenRequest(client, form, { tokens, issuer, audiences, clients, clock })
         }),
       {
         parse: 'none',

@@ -27,6 +27,57 @@ const grant = { grant_type: 'client_credentials' }
 const ask = (form: Pairs | string, headers: Record<string, string> = service.headers) =>
   sendForm(login, '/oauth/token', form, headers)
 
+describe('after all tokens of a client were ended', () => {
+  const iatOf = (token: string) => decodeJwt(token).iat ?? 0
+  const snapshot = async (token: string): Promise<number> =>
+    (await login.send('GET', '/changes/snapshot', { headers: { authorization: `Bearer ${token}` } })).status
+
+  test('the next is given out when it can be good, which is when the next second begins', async () => {
+    login.time.now += 950
+    const before = await tokenOf(login, service)
+    await login.clients.disable(service.id, bySystem)
+    await login.clients.enable(service.id, bySystem)
+    const { now } = login.time
+    // From here on the clock goes by itself.
+    const start = performance.now()
+    const ticking = setInterval(() => {
+      login.time.now = now + Math.floor(performance.now() - start)
+    }, 1)
+    try {
+      const token = await tokenOf(login, service)
+      expect(iatOf(token)).toBe(iatOf(before) + 1)
+      expect([await snapshot(before), await snapshot(token)]).toEqual([401, 200])
+    } finally {
+      clearInterval(ticking)
+    }
+  })
+
+  test('none is given out that would be refused, where the clock was set back meanwhile', async () => {
+    await login.clients.disable(service.id, bySystem)
+    await login.clients.enable(service.id, bySystem)
+    login.time.now -= 60_000
+    expectOAuthError(await ask(grant), 503, 'temporarily_unavailable')
+    // Which an administrator mends by ending them once more.
+    const { secret } = await login.registry.rotate(service.id, 0, bySystem)
+    login.time.now += 1_000
+    expect(await snapshot(await tokenOf(login, { headers: basic(service.id, secret) }))).toBe(200)
+  })
+
+  test.each(['rotate', 'disable', 'remove'] as const)(
+    'one that was being made while they were (%s) is not given out',
+    async how => {
+      const find = login.clients.find
+      const meanwhile = spyOn(login.clients, 'find').mockImplementation(async id => {
+        meanwhile.mockRestore()
+        if (how === 'rotate') await login.registry.rotate(service.id, 0, bySystem)
+        else await login.clients[how](service.id, bySystem)
+        return find(id)
+      })
+      expectOAuthError(await ask(grant), 401, 'invalid_client')
+    },
+  )
+})
+
 describe('RFC 6749 section 4.4.3: the answer to a client that signs in', () => {
   test('has exactly these members, no refresh token, and is not kept by anyone (section 5.1)', async () => {
     const answer = await ask(grant)
@@ -196,12 +247,13 @@ describe('RFC 6749 section 2.3.1: how a client authenticates', () => {
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1)
   })
 
-  test('unknown, wrong, disabled and right cost as many verifications', async () => {
+  test('unknown, wrong, disabled, too long and right cost the same reads and the same work', async () => {
     const disabled = await addService(login)
     await login.clients.disable(disabled.id, bySystem)
     const verify = spyOn(Bun.password, 'verify')
+    const find = spyOn(login.clients, 'findCredential')
     try {
-      const counts: number[] = []
+      const counts: number[][] = []
       for (const headers of [
         service.headers,
         disabled.headers,
@@ -211,12 +263,16 @@ describe('RFC 6749 section 2.3.1: how a client authenticates', () => {
         basic(service.id, 'x'.repeat(2_000)),
       ]) {
         verify.mockClear()
+        find.mockClear()
         await ask(grant, headers)
-        counts.push(verify.mock.calls.length)
+        // A hash of nothing would be a shorter one.
+        const texts = verify.mock.calls.filter(([text]) => String(text).length > 0)
+        counts.push([find.mock.calls.length, verify.mock.calls.length, texts.length])
       }
-      expect(counts).toEqual([2, 2, 2, 2, 2, 2])
+      expect(counts).toEqual(Array.from({ length: 6 }, () => [1, 2, 2]))
     } finally {
       verify.mockRestore()
+      find.mockRestore()
     }
   })
 

@@ -4,10 +4,10 @@ import { Value } from '@sinclair/typebox/value'
 import { decodeJwt } from 'jose'
 import { bySystem } from '../lib/audit.ts'
 import { changeTypes } from '../lib/changes-schema.ts'
-import { createSigner } from '../lib/jwt/signer.ts'
-import { clockLeewaySeconds } from '../lib/jwt/verifier.ts'
+import { clockLeewaySeconds, latestExpiry } from '../lib/jwt/verifier.ts'
+import { TokenAnswer } from './model.ts'
 import { changeRows } from './test-feed.ts'
-import { createTestLogin, issuer, secret, type TestLogin } from './test-login.ts'
+import { createTestKeys, createTestLogin, issuer, startOfTest, type TestLogin } from './test-login.ts'
 import {
   addService,
   basic,
@@ -17,6 +17,7 @@ import {
   sendForm,
   tokenOf,
 } from './test-oauth.ts'
+import { maxRevokedTokens } from './token-revocation.ts'
 
 let login: TestLogin
 let service: Service
@@ -171,7 +172,7 @@ describe('RFC 7009 section 2.2: what is dead, or never was a token', () => {
   test('an id that the change feed can not carry is not written, however well the token is signed', async () => {
     const { access_token: own } = await login.signIn('ann@example.com')
     const { sid } = Value.Parse(Type.Object({ sid: Type.String() }), decodeJwt(own))
-    const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
+    const signer = createTestKeys(login.time.clock).signer
     const token = await signer.sign({
       iss: issuer,
       sub: annId,
@@ -187,24 +188,67 @@ describe('RFC 7009 section 2.2: what is dead, or never was a token', () => {
   })
 })
 
-describe('rows of revoked tokens', () => {
-  const rows = () => login.database.query('SELECT id FROM revoked_tokens').all().length
-
-  test('go when their tokens have long expired, some at a time, and not sooner', async () => {
-    const start = login.time.now
-    for (let index = 0; index < 250; index += 1) {
-      await login.revocation.revoke({ tokenId: `t${index}`, subjectId: annId, expiresAt: start }, bySystem)
+describe('what revoking can not do', () => {
+  test('a user who refreshes and revokes in a loop writes so many rows and no more: then the session ends', async () => {
+    let mine = await login.signIn('ann@example.com')
+    const other = await login.signIn('ann@example.com')
+    for (let count = 0; count < maxRevokedTokens; count += 1) {
+      await revoke({ token: mine.access_token })
+      const answer = await login.send('POST', '/auth/refresh', {
+        body: { refresh_token: mine.refresh_token },
+      })
+      mine = Value.Parse(TokenAnswer, answer.json())
     }
-    const one = (tokenId: string) =>
-      login.revocation.revoke({ tokenId, subjectId: annId, expiresAt: login.time.now }, bySystem)
-    login.time.now = start + 3_600_000
-    await one('a')
-    expect(rows()).toBe(251)
-    login.time.now += 1
-    await one('b')
-    expect(rows()).toBe(152)
-    await one('c')
-    await one('d')
-    expect(rows()).toBe(4)
+    expect(await me(mine.access_token)).toBe(200)
+    const before = actions().length
+    expect((await revoke({ token: mine.access_token })).status).toBe(200)
+    expect(await me(mine.access_token)).toBe(401)
+    const again = await login.send('POST', '/auth/refresh', { body: { refresh_token: mine.refresh_token } })
+    expect(again.status).toBe(401)
+    expect(tokenChanges()).toHaveLength(maxRevokedTokens)
+    const { sid } = decodeJwt(mine.access_token)
+    expect(changeRows(login.database).at(-1)).toMatchObject({
+      type: changeTypes.sessionRevoked,
+      sessionId: sid,
+    })
+    expect(login.audit().at(-1)).toMatchObject({
+      action: 'session.ended',
+      detail: JSON.stringify({ sessionId: sid, reason: 'tokens_revoked' }),
+    })
+    for (let count = 0; count < 5; count += 1) await revoke({ token: mine.access_token })
+    expect(actions()).toHaveLength(before + 1)
+    expect(await me(other.access_token)).toBe(200)
+  })
+
+  test.each([
+    ['far beyond any calendar', 8_640_000_000_010],
+    ['at the end of exact numbers', Number.MAX_SAFE_INTEGER],
+    ['in a day', Math.floor(startOfTest / 1_000) + 86_400],
+  ])('TOK-12: whoever shares the secret stops no feed by a token that ends %s', async (_, exp) => {
+    const reader = await tokenOf(login, service)
+    const cursor = () => login.feed.snapshot(undefined).cursor
+    const before = cursor()
+    const { access_token: own } = await login.signIn('ann@example.com')
+    const { sid = '' } = Value.Parse(Type.Object({ sid: Type.String() }), decodeJwt(own))
+    const token = await createTestKeys(login.time.clock).signer.sign({
+      iss: issuer,
+      sub: annId,
+      aud: [issuer],
+      exp,
+      jti: 'forged',
+      client_id: 'latchkey-login',
+      sid,
+    })
+    expect(await me(token)).toBe(401)
+    expect((await revoke({ token })).status).toBe(200)
+    expect(tokenChanges()).toEqual([])
+    // Were it taken for good elsewhere, no row would outlive what can be good.
+    await login.revocation.revoke(
+      { tokenId: 'forged', subjectId: annId, sessionId: null, expiresAt: exp * 1_000 },
+      bySystem,
+    )
+    expect(tokenChanges().at(-1)?.expiresAt).toBe((latestExpiry(login.time.now) + clockLeewaySeconds) * 1_000)
+    expect((await login.feed.read(before, 100)).page.items).toHaveLength(1)
+    expect(await snapshot(reader)).toBe(200)
   })
 })

@@ -2,9 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { decodeJwt } from 'jose'
 import { bySystem } from '../lib/audit.ts'
-import { createSigner } from '../lib/jwt/signer.ts'
 import { idleMilliseconds } from './session-store.ts'
-import { audience, createTestLogin, issuer, secret, type TestLogin } from './test-login.ts'
+import { audience, createTestKeys, createTestLogin, issuer, type TestLogin } from './test-login.ts'
 import { addService, basic, expectOAuthError, type Service, sendForm, tokenOf } from './test-oauth.ts'
 
 let login: TestLogin
@@ -151,15 +150,25 @@ describe('RFC 7662 section 2.2: what is not active is {"active":false} and no mo
     await expectInactive(refresh)
   })
 
-  test('tokens of a client that is disabled or deleted; enabled again, they live', async () => {
+  test('tokens of a client that is disabled or deleted; enabled again, those that it had stay dead', async () => {
     const other = await addService(login)
     const token = await tokenOf(login, other)
     await login.clients.disable(other.id, bySystem)
     await expectInactive(token)
     await login.clients.enable(other.id, bySystem)
-    expect((await introspect(token)).json()).toMatchObject({ active: true })
-    await login.clients.remove(other.id, bySystem)
+    login.time.now += 1_000
     await expectInactive(token)
+    const next = await tokenOf(login, other)
+    expect((await introspect(next)).json()).toMatchObject({ active: true })
+    await login.registry.rotate(other.id, 60, bySystem)
+    expect((await introspect(next)).json()).toMatchObject({ active: true })
+    const { secret } = await login.registry.rotate(other.id, 0, bySystem)
+    await expectInactive(next)
+    login.time.now += 1_000
+    const last = await tokenOf(login, { headers: basic(other.id, secret) })
+    expect((await introspect(last)).json()).toMatchObject({ active: true })
+    await login.clients.remove(other.id, bySystem)
+    await expectInactive(last)
   })
 
   test('a revoked token, and no other of the same session', async () => {
@@ -191,8 +200,8 @@ describe('RFC 7662 section 2.2: what is not active is {"active":false} and no mo
       sid: `ses_${'0'.repeat(32)}`,
     }
     const { sid: _, ...withoutSession } = claims
-    const ours = createSigner({ algorithm: 'HS256', kid: null, secret })
-    const foreign = createSigner({ algorithm: 'HS256', kid: null, secret: 'x'.repeat(32) })
+    const { signer: ours } = createTestKeys(login.time.clock)
+    const { signer: foreign } = createTestKeys(login.time.clock, 'x'.repeat(32))
     await expectInactive(await foreign.sign({ ...withoutSession, sub: service.id, client_id: service.id }))
     await expectInactive(await ours.sign(claims))
     await expectInactive(await ours.sign(withoutSession))

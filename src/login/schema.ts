@@ -17,6 +17,8 @@ export const sessions = sqliteTable(
     expiresAt: integer('expires_at').notNull(),
     endedAt: integer('ended_at'),
     endReason: text('end_reason'),
+    /** How many of its access tokens were revoked by themselves. */
+    revokedTokens: integer('revoked_tokens').notNull().default(0),
   },
   table => [
     index('sessions_by_user').on(table.userId, table.createdAt),
@@ -57,6 +59,8 @@ export const clients = sqliteTable(
     createdBy: text('created_by'),
     createdAt: integer('created_at').notNull(),
     updatedAt: integer('updated_at').notNull(),
+    /** Access tokens that were issued before are no good, seconds since the epoch; null where all are. */
+    tokensSince: integer('tokens_since'),
   },
   table => [index('clients_by_time').on(table.createdAt, table.id)],
 )
@@ -85,22 +89,18 @@ export const revokedTokens = sqliteTable(
 )
 
 /** What services have to hear about, oldest first. Written with the change itself. */
-export const changes = sqliteTable(
-  'changes',
-  {
-    sequence: integer().primaryKey({ autoIncrement: true }),
-    /** Random; part of each cursor, so that a history that was replaced is told from the one that goes on. */
-    nonce: text().notNull(),
-    type: text().notNull(),
-    at: integer().notNull(),
-    subjectId: text('subject_id').notNull(),
-    state: text({ mode: 'json' }).$type<SubjectState>(),
-    sessionId: text('session_id'),
-    tokenId: text('token_id'),
-    expiresAt: integer('expires_at'),
-  },
-  table => [index('changes_by_time').on(table.at)],
-)
+export const changes = sqliteTable('changes', {
+  sequence: integer().primaryKey({ autoIncrement: true }),
+  /** Random; part of each cursor, so that a history that was replaced is told from the one that goes on. */
+  nonce: text().notNull(),
+  type: text().notNull(),
+  at: integer().notNull(),
+  subjectId: text('subject_id').notNull(),
+  state: text({ mode: 'json' }).$type<SubjectState>(),
+  sessionId: text('session_id'),
+  tokenId: text('token_id'),
+  expiresAt: integer('expires_at'),
+})
 
 /** One row: the history that the changes belong to, and the key that cursors are authenticated with. */
 export const feed = sqliteTable('feed', {

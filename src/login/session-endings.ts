@@ -1,6 +1,8 @@
-import { and, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, sql } from 'drizzle-orm'
+import type { AuditContext } from '../lib/audit.ts'
 import { changeTypes, longestTokenSeconds } from '../lib/changes-schema.ts'
 import type { UserTransaction } from '../userdb/index.ts'
+import { writeAudit } from './audit.ts'
 import type { ChangeLog } from './change-log.ts'
 import { sessions } from './schema.ts'
 
@@ -9,6 +11,14 @@ import { sessions } from './schema.ts'
  * is for answers that were under way, for the grace of a refresh, and for clocks that differ.
  */
 const tokenMilliseconds = longestTokenSeconds * 1_000 + 60_000
+
+export type EndReason =
+  | 'signed_out'
+  | 'refresh_token_reused'
+  | 'tokens_revoked'
+  | 'user_disabled'
+  | 'user_deleted'
+  | 'password_changed'
 
 /** What has to be known of a session that ended. */
 export const endedSession = { id: sessions.id, refreshedAt: sessions.refreshedAt }
@@ -26,7 +36,7 @@ export const haveTokens = (now: number) =>
 
 /** Tells the feed of the sessions of a user that ended, inside the transaction in which they do. */
 export const appendEndings = (
-  changes: ChangeLog,
+  changes: Pick<ChangeLog, 'append'>,
   tx: UserTransaction,
   userId: string,
   ended: readonly EndedSession[],
@@ -43,4 +53,26 @@ export const appendEndings = (
       expiresAt: endingExpiry(at),
     }))
   changes.append(tx, rows)
+}
+
+export type SessionEnding = {
+  readonly session: EndedSession & { readonly userId: string }
+  readonly reason: EndReason
+  readonly at: number
+}
+
+/** Ends one session, with its audit row and the row of the feed, inside a transaction. */
+export const endSession = (
+  changes: Pick<ChangeLog, 'append'>,
+  tx: UserTransaction,
+  { session: { id, userId, refreshedAt }, reason, at }: SessionEnding,
+  context: AuditContext,
+): void => {
+  tx.update(sessions).set({ endedAt: at, endReason: reason }).where(eq(sessions.id, id)).run()
+  writeAudit(
+    tx,
+    { at, action: 'session.ended', subjectId: userId, detail: { sessionId: id, reason } },
+    context,
+  )
+  appendEndings(changes, tx, userId, [{ id, refreshedAt }], at)
 }

@@ -16,7 +16,13 @@ import {
   writeRefreshToken,
 } from './refresh-token.ts'
 import { sessions } from './schema.ts'
-import { appendEndings, type EndedSession, endedSession } from './session-endings.ts'
+import {
+  appendEndings,
+  type EndedSession,
+  type EndReason,
+  endedSession,
+  endSession,
+} from './session-endings.ts'
 
 /** A session lives this long without a refresh (NIST SP 800-63B section 2.2.3 leaves it to the service)... */
 export const idleMilliseconds = 14 * 86_400_000
@@ -24,13 +30,6 @@ export const idleMilliseconds = 14 * 86_400_000
 export const absoluteMilliseconds = 30 * 86_400_000
 /** How long the token before the last one gets the last one again: racing tabs, and answers that got lost. */
 export const graceMilliseconds = 10_000
-
-export type EndReason =
-  | 'signed_out'
-  | 'refresh_token_reused'
-  | 'user_disabled'
-  | 'user_deleted'
-  | 'password_changed'
 
 /** Which sessions a sign-out ends: this one, the user's others, or all. */
 export type SignOutScope = 'local' | 'others' | 'global'
@@ -103,22 +102,6 @@ export const createSqliteSessionStore = ({
     .where(eq(sessions.id, sql.placeholder('id')))
     .prepare()
 
-  const end = (
-    tx: UserTransaction,
-    { id, userId, refreshedAt }: Session,
-    reason: EndReason,
-    context: AuditContext,
-  ): void => {
-    const now = clock()
-    tx.update(sessions).set({ endedAt: now, endReason: reason }).where(eq(sessions.id, id)).run()
-    writeAudit(
-      tx,
-      { at: now, action: 'session.ended', subjectId: userId, detail: { sessionId: id, reason } },
-      context,
-    )
-    appendEndings(changes, tx, userId, [{ id, refreshedAt }], now)
-  }
-
   /** The session that a token is an authentic one of, and whether it is the last. */
   const find = (tx: UserTransaction, token: RefreshToken): { session: Session; behind: number } | null => {
     const session = tx.select().from(sessions).where(eq(sessions.id, token.sessionId)).get()
@@ -187,7 +170,7 @@ export const createSqliteSessionStore = ({
         }
         // Committed, and refused: the session must be over even though nothing is given out.
         if (isReused(found, now)) {
-          end(tx, session, 'refresh_token_reused', context)
+          endSession(changes, tx, { session, reason: 'refresh_token_reused', at: now }, context)
           return null
         }
         return started(session, session.refreshCounter)

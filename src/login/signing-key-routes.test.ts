@@ -7,6 +7,7 @@ import { decodeProtectedHeader } from 'jose'
 import { bySystem } from '../lib/audit.ts'
 import { changeTypes } from '../lib/changes-schema.ts'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
+import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import { contractOf, expectAnswer } from '../lib/test-http.ts'
 import { createChangeLog } from './change-log.ts'
@@ -16,7 +17,12 @@ import { createPeople, createTestLogin, createTime, issuer, openLoginDatabase } 
 
 const { clock } = createTime()
 const load = (database: Database): Promise<SigningKeys> =>
-  loadSigningKeys({ database, clock, changes: createChangeLog(database) })
+  loadSigningKeys({
+    database,
+    clock,
+    changes: createChangeLog(database),
+    toSigner: key => createClockedSigner(key, clock),
+  })
 
 const claims: Omit<AccessTokenClaims, 'iat'> = {
   iss: issuer,

@@ -5,11 +5,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, decodeProtectedHeader, generateKeyPair, SignJWT } from 'jose'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
+import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import { expectAnswer } from '../lib/test-http.ts'
 import { createChangeLog } from './change-log.ts'
 import { createSecretKeys, loadSigningKeys, type SigningKeys } from './signing-keys.ts'
-import { auditOf, createTestLogin, createTime, issuer, openLoginDatabase, secret } from './test-login.ts'
+import {
+  auditOf,
+  createTestKeys,
+  createTestLogin,
+  createTime,
+  issuer,
+  openLoginDatabase,
+  secret,
+} from './test-login.ts'
 
 const { clock } = createTime()
 const claims: Omit<AccessTokenClaims, 'iat'> = {
@@ -22,7 +31,12 @@ const claims: Omit<AccessTokenClaims, 'iat'> = {
 }
 
 const load = (database: Database): Promise<SigningKeys> =>
-  loadSigningKeys({ database, clock, changes: createChangeLog(database) })
+  loadSigningKeys({
+    database,
+    clock,
+    changes: createChangeLog(database),
+    toSigner: key => createClockedSigner(key, clock),
+  })
 
 const isGood = async ({ source }: SigningKeys, token: string): Promise<boolean> =>
   (await createVerifier({ keys: source, issuer, audience: issuer, clock }).verify(token)).ok
@@ -149,7 +163,7 @@ describe('TOK-14: the key set', () => {
 
 describe('a shared secret', () => {
   test('TOK-02: signs HS256 without a kid, and is found for tokens that name none', async () => {
-    const keys = createSecretKeys(secret)
+    const keys = createTestKeys(clock)
     const token = await keys.signer.sign(claims)
     expect(decodeProtectedHeader(token)).toEqual({ alg: 'HS256', typ: 'at+jwt' })
     expect(await isGood(keys, token)).toBe(true)

@@ -89,6 +89,8 @@ export type SigningKeysOptions = {
   readonly database: Database
   readonly clock: Clock
   readonly changes: Pick<ChangeLog, 'append'>
+  /** How a key becomes a signer; tests have a clock of their own. */
+  readonly toSigner?: typeof createSigner
 }
 
 /**
@@ -99,6 +101,7 @@ export const loadSigningKeys = async ({
   database,
   clock,
   changes,
+  toSigner = createSigner,
 }: SigningKeysOptions): Promise<SigningKeys> => {
   const db = drizzle({ client: database })
   const selectActive = db
@@ -145,7 +148,7 @@ export const loadSigningKeys = async ({
     const { kid, privateJwk } = active()
     if (lastSigner?.kid === kid) return lastSigner.signer
     const privateKey = await importKey(JSON.parse(privateJwk))
-    const signer = createSigner({ algorithm: 'ES256', kid, privateKey })
+    const signer = toSigner({ algorithm: 'ES256', kid, privateKey })
     lastSigner = { kid, signer }
     return signer
   }

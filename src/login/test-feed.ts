@@ -1,14 +1,20 @@
 import type { Database } from 'bun:sqlite'
 import { bySystem } from '../lib/audit.ts'
 import { readChanges } from '../lib/changes-schema.ts'
-import { createSigner } from '../lib/jwt/signer.ts'
 import { createLog } from '../lib/log.ts'
 import { createSqliteUserStore } from '../userdb/index.ts'
 import { createChangeLog } from './change-log.ts'
 import { createSqliteClientStore } from './client-store.ts'
 import { createFeed } from './feed.ts'
 import { createSqliteSessionStore } from './session-store.ts'
-import { createTime, issuer, openLoginDatabase, secret, type TestLogin, type TestTime } from './test-login.ts'
+import {
+  createTestKeys,
+  createTime,
+  issuer,
+  openLoginDatabase,
+  type TestLogin,
+  type TestTime,
+} from './test-login.ts'
 import { createTokenRevocation } from './token-revocation.ts'
 import { createUserEvents } from './user-events.ts'
 
@@ -62,11 +68,9 @@ export const createFeedSite = ({
 
 export type FeedSite = ReturnType<typeof createFeedSite>
 
-const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
-
 /** An access token of a service account; whether there is one is for `login` to say. */
 export const clientToken = (login: TestLogin, id: string, scope: string): Promise<string> =>
-  signer.sign({
+  createTestKeys(login.time.clock).signer.sign({
     iss: issuer,
     sub: id,
     aud: [issuer],

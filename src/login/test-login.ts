@@ -5,6 +5,7 @@ import { migrations } from '../../db/login/index.ts'
 import { type AuditContext, bySystem } from '../lib/audit.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { createId } from '../lib/id.ts'
+import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import { createLog } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { openDatabase, settle } from '../lib/sqlite.ts'
@@ -57,6 +58,12 @@ export const openLoginDatabase = (path = ':memory:'): Database => {
   return database
 }
 
+/** The shared secret of the tests, signing by a clock in their hand. */
+export const createTestKeys = (clock: Clock, text = secret): SigningKeys => ({
+  ...createSecretKeys(text),
+  signer: createClockedSigner({ algorithm: 'HS256', kid: null, secret: text }, clock),
+})
+
 /** A user to insert without hashing, whose hash can be told anywhere it turns up. */
 export const newUser = (email: string, roles: readonly string[] = ['user']): NewUser => ({
   id: createId('usr', systemClock),
@@ -95,7 +102,7 @@ export type TestLoginOptions = {
 export const createTestLogin = ({
   database = openLoginDatabase(),
   time = createTime(),
-  signingKeys = createSecretKeys(secret),
+  signingKeys = createTestKeys(time.clock),
   passwords = {},
   ready = async () => true,
 }: TestLoginOptions = {}) => {

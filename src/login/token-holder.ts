@@ -11,7 +11,10 @@ export type TokenHolder =
   | { readonly kind: 'client'; readonly client: Client }
 
 export type TokenHolders = {
-  /** Null where the token is good by itself and yet no more: revoked, session over, its holder disabled or gone. */
+  /**
+   * Null where the token is good by itself and yet no more: revoked, session over, its holder disabled or gone, or
+   * issued before all of its holder's tokens were ended.
+   */
   find(claims: AccessTokenClaims): Promise<TokenHolder | null>
 }
 
@@ -32,7 +35,7 @@ export const createTokenHolders = ({
   clients,
   revocation,
 }: TokenHoldersOptions): TokenHolders => ({
-  find: async ({ sub, sid, jti, client_id: clientId }) => {
+  find: async ({ sub, sid, jti, iat, client_id: clientId }) => {
     if (await revocation.isRevoked(jti)) return null
     if (sid !== undefined) {
       if (!(await sessions.isLive(sid, sub))) return null
@@ -42,6 +45,7 @@ export const createTokenHolders = ({
     // RFC 9068 section 2.2: of a client by itself, `sub` is the client.
     if (sub !== clientId) return null
     const client = await clients.find(sub)
-    return client?.status === 'active' ? { kind: 'client', client } : null
+    if (client?.status !== 'active' || iat < (client.tokensSince ?? 0)) return null
+    return { kind: 'client', client }
   },
 })

@@ -2,15 +2,14 @@ import { describe, expect, test } from 'bun:test'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { clockLeewaySeconds, createVerifier } from '../lib/jwt/verifier.ts'
 import { readLoginConfig } from './config.ts'
-import { createSecretKeys } from './signing-keys.ts'
-import { audience, createTestLogin, createTime, issuer, password, secret } from './test-login.ts'
+import { audience, createTestKeys, createTestLogin, createTime, issuer, password } from './test-login.ts'
 import { createAccessTokens, firstPartyClientId } from './tokens.ts'
 
 const sessionId = `ses_${'a'.repeat(32)}`
 
 const setUp = (lifetimeSeconds = 300) => {
   const time = createTime()
-  const { signer, source } = createSecretKeys(secret)
+  const { signer, source } = createTestKeys(time.clock)
   const tokens = createAccessTokens({
     signer,
     issuer,

@@ -180,7 +180,7 @@ describe('the feed is told of sessions that ended', () => {
 
   test('however many there are, each once', async () => {
     const { now } = site.time
-    const insert = site.database.query("INSERT INTO sessions VALUES (?, ?, 'key', 0, ?, ?, ?, NULL, NULL)")
+    const insert = site.database.query("INSERT INTO sessions VALUES (?, ?, 'key', 0, ?, ?, ?, NULL, NULL, 0)")
     for (let index = 0; index < 2_345; index += 1)
       insert.run(`ses_${index}`, ann.id, now, now, now + 86_400_000)
     const rows = ofSessions(await added(() => site.users.disable(ann.id, bySystem)))

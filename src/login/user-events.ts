@@ -1,4 +1,5 @@
 import { changeTypes } from '../lib/changes-schema.ts'
+import { isSameSet } from '../lib/list.ts'
 import type { UserEvent, UserTransaction } from '../userdb/index.ts'
 import { writeAudit } from './audit.ts'
 import type { ChangeLog } from './change-log.ts'
@@ -41,13 +42,9 @@ const auditUserEvent = (tx: UserTransaction, event: UserEvent): void => {
   )
 }
 
-/** Both in alphabetical order. */
-const areSame = (left: readonly string[], right: readonly string[]): boolean =>
-  left.length === right.length && left.every((role, index) => role === right[index])
-
 /** Whether services have to hear of it: a name is nothing to them. */
 const concernsServices = (event: UserEvent): boolean =>
-  event.type !== 'user_updated' || !areSame(event.before.roles, event.user.roles)
+  event.type !== 'user_updated' || !isSameSet(event.before.roles, event.user.roles)
 
 /**
  * What commits with each change of a user: the audit row, the end of sessions, the rows of the change feed, the end of

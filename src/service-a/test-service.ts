@@ -3,7 +3,7 @@ import { migrations } from '../../db/service-a/index.ts'
 import { internalsOf } from '../apikey/index.ts'
 import { bySystem } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
-import { createSigner } from '../lib/jwt/signer.ts'
+import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import { createLog } from '../lib/log.ts'
 import { migrate } from '../lib/migrate.ts'
 import { openDatabase, settle } from '../lib/sqlite.ts'
@@ -86,7 +86,7 @@ export const createTestService = ({
     clock,
     log: createLog({ level: 'debug', service: 'service-a' }, { write: line => lines.push(line) }),
   })
-  const signer = createSigner({ algorithm: 'HS256', kid: null, secret })
+  const signer = createClockedSigner({ algorithm: 'HS256', kid: null, secret }, clock)
 
   return {
     app,

@@ -5,6 +5,7 @@ import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Page, type Position, toPage } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import { isSameSet } from '../lib/list.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { UserErrorCode } from './errors.ts'
 import { adminRole, type User, type UserStatus } from './model.ts'
@@ -105,9 +106,6 @@ const userColumns = {
   createdAt: users.createdAt,
   updatedAt: users.updatedAt,
 }
-
-const isSame = (left: readonly string[], right: readonly string[]): boolean =>
-  left.length === right.length && left.every(item => right.includes(item))
 
 /** Whether a user exists and may sign in, as of a transaction: for decisions that others commit with it. */
 export const isActiveUser = (tx: UserTransaction, id: string): boolean =>
@@ -235,7 +233,7 @@ export const createSqliteUserStore = ({
       write((tx, at) => {
         const before = getById(id)
         const { displayName = before.displayName, roles = before.roles } = changes
-        if (displayName === before.displayName && isSame(roles, before.roles)) return before
+        if (displayName === before.displayName && isSameSet(roles, before.roles)) return before
         if (!roles.includes(adminRole)) refuseLastAdmin(before)
         tx.update(users).set({ displayName, updatedAt: at }).where(eq(users.id, id)).run()
         tx.delete(userRoles).where(eq(userRoles.userId, id)).run()

@@ -3,6 +3,11 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { call } from '../support/http.ts'
+import { textOf } from '../support/json.ts'
+import { startRole } from '../support/role.ts'
+import { createStage } from '../support/stage.ts'
+import { until } from '../support/wait.ts'
 import { audience, bearer, issuer, secret, serveKeys, signed } from './credentials.ts'
 import { type Installed, install, type Running } from './install.ts'
 
@@ -286,6 +291,44 @@ describe.each(['from source', 'compiled into one file'] as const)('examples/thir
         })
       } finally {
         await login.stop()
+      }
+    },
+    minute,
+  )
+
+  test(
+    'honours nobody, a second after login has disabled them',
+    async () => {
+      const stage = createStage()
+      const client = { CLIENT_ID: 'cli_invoices', CLIENT_SECRET: crypto.randomUUID() }
+      const admin = { email: 'root@example.com', password: crypto.randomUUID() }
+      const ann = { email: 'ann@example.com', password: crypto.randomUUID() }
+      try {
+        const login = await startRole(stage, {
+          role: 'login',
+          settings: {
+            AUDIENCES: audience,
+            ADMIN_EMAIL: admin.email,
+            ADMIN_PASSWORD: admin.password,
+            ...client,
+          },
+        })
+        const signIn = async (json: { email: string; password: string }): Promise<string> =>
+          textOf((await call(`${login.url}/auth/login`, { json })).body, 'access_token')
+        const adminToken = await signIn(admin)
+        const id = textOf((await call(`${login.url}/users`, { token: adminToken, json: ann })).body, 'id')
+        const token = await signIn(ann)
+        await withService({ LOGIN_URL: login.url, ...client }, async ({ url }) => {
+          await until('the service has heard login', async () => (await ask(url, bearer(token))).ok)
+          const apiKey = { 'x-api-key': (await makeKey(url, ['invoices:read'], token)).key }
+          expect((await ask(url, apiKey)).status).toBe(200)
+          await call(`${login.url}/users/${id}/disable`, { token: adminToken, method: 'POST' })
+          await Bun.sleep(1_000)
+          await expectProblem(await ask(url, bearer(token)), 401, 'token_invalid')
+          await expectProblem(await ask(url, apiKey), 403, 'api_key_owner_inactive')
+        })
+      } finally {
+        await stage.end()
       }
     },
     minute,

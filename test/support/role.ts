@@ -40,6 +40,15 @@ export const waitUntilReady = async (url: string): Promise<void> => {
   throw new Error(`${url} does not get ready`)
 }
 
+/** Waits a moment for a service to judge; one that has no snapshot and no `login` never does. */
+const settled = async (url: string): Promise<void> => {
+  for (const start = Date.now(); Date.now() - start < 1_500; await Bun.sleep(20)) {
+    const answer = await fetch(`${url}/readyz`).catch(() => null)
+    await answer?.body?.cancel()
+    if (answer?.ok === true) return
+  }
+}
+
 /** By which `service-a` follows where a test says nothing of it; no `login` knows it. */
 const client: Readonly<Record<RoleOptions['role'], Settings>> = {
   login: {},
@@ -74,6 +83,8 @@ export const startRole = async (
       settings = others
       program = start()
       await program.waitForLine(isListening)
+      // A service judges nobody before it has heard login, or could not reach it.
+      if (role === 'service-a') await settled(`http://127.0.0.1:${port}`)
     },
     stop: () => {
       program.signal('SIGTERM')

@@ -182,6 +182,7 @@ type GetChanges = {
       status: 'active' | 'disabled' | 'deleted'
       roles: string[]
       scopes: string[]
+      tokensSince?: number
     } | null
     sessionId: string | null
     tokenId: string | null
@@ -202,6 +203,7 @@ type GetChangesSnapshot = {
           status: 'active' | 'disabled' | 'deleted'
           roles: string[]
           scopes: string[]
+          tokensSince?: number
         }
       }
     | {
@@ -221,6 +223,7 @@ type GetChangesSubjectsId = {
     status: 'active' | 'disabled' | 'deleted'
     roles: string[]
     scopes: string[]
+    tokensSince?: number
   }
 }
 

@@ -20,5 +20,8 @@ export const AccessTokenClaims = Type.Object({
 })
 export type AccessTokenClaims = Static<typeof AccessTokenClaims>
 
+/** Longest life of an access token, seconds: how long the end of a session has to be remembered. */
+export const longestTokenSeconds = 3_600
+
 /** The media type of an access token, RFC 9068 section 2.1. */
 export const accessTokenType = 'at+jwt'

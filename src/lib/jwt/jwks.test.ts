@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { exportJWK, type JWK } from 'jose'
+import { Failure } from '../failure.ts'
 import { createRemoteKeys, type RemoteKeys, type RemoteKeysOptions } from './jwks.ts'
 import {
   audience,
@@ -217,49 +218,6 @@ describe('an issuer out of reach', () => {
   })
 })
 
-describe('a key that was revoked', () => {
-  test('is refused at once and for good, whether or not the issuer is in reach or goes on publishing it', async () => {
-    const keys = remote()
-    expect(await verify(keys, one, 'one')).toBe(true)
-    goDown()
-    keys.forget('one')
-    expect([await verify(keys, one, 'one'), await outcome(keys, 'one')]).toEqual([false, 'none'])
-    const good = await published(one, 'one')
-    answer = () => Response.json({ keys: [good] })
-    now += 3_600_000
-    expect([await verify(keys, one, 'one'), await outcome(keys, 'one')]).toEqual([false, 'none'])
-  })
-
-  test('takes no other along: those that are known serve on while the issuer is out of reach', async () => {
-    const both = [await published(one, 'one'), await published(two, 'two')]
-    answer = () => Response.json({ keys: both })
-    const keys = remote()
-    expect(await verify(keys, two, 'two')).toBe(true)
-    goDown()
-    keys.forget('one')
-    expect([await verify(keys, one, 'one'), await verify(keys, two, 'two')]).toEqual([false, true])
-  })
-
-  test('has its successor fetched at once, whatever the cooldown', async () => {
-    const keys = remote()
-    expect(await verify(keys, one, 'one')).toBe(true)
-    const next = await published(two, 'two')
-    answer = () => Response.json({ keys: [next] })
-    keys.forget('one')
-    expect(await verify(keys, two, 'two')).toBe(true)
-    expect(hits).toBe(2)
-  })
-
-  test('that was never fetched is refused too, and a flood of its tokens fetches nothing', async () => {
-    const keys = remote()
-    keys.forget('one')
-    await Bun.sleep(10)
-    const before = hits
-    for (let index = 0; index < 20; index += 1) expect(await verify(keys, one, 'one')).toBe(false)
-    expect(hits - before).toBeLessThanOrEqual(1)
-  })
-})
-
 test('a refresh fetches anew at once, and a failure of it leaves what is known and is tried again', async () => {
   const keys = remote()
   expect(await verify(keys, one, 'one')).toBe(true)
@@ -273,4 +231,23 @@ test('a refresh fetches anew at once, and a failure of it leaves what is known a
   await outcome(keys, 'one')
   await Bun.sleep(10)
   expect([await verify(keys, two, 'two'), await verify(keys, one, 'one')]).toEqual([true, false])
+})
+
+test('TOK-19: what made a fetch fail is given to the first who asks, and not with each refusal after it', async () => {
+  goDown()
+  const keys = remote()
+  const causeOf = async (): Promise<unknown> => {
+    try {
+      return await keys.find('one')
+    } catch (error) {
+      return error instanceof Failure ? [error.code, error.retryAfterSeconds, error.cause] : error
+    }
+  }
+  const bare = ['unavailable', 1, undefined]
+  const full = ['unavailable', 1, expect.any(Error)]
+  const together = await Promise.all(Array.from({ length: 5 }, causeOf))
+  expect(together).toEqual([full, bare, bare, bare, bare])
+  expect(await causeOf()).toEqual(bare)
+  now += 1_000
+  expect([await causeOf(), await causeOf(), hits]).toEqual([full, bare, 2])
 })

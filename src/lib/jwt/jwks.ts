@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { importJWK } from 'jose'
-import { readBounded } from '../bounded-response.ts'
+import { plainAnswer, readBounded } from '../bounded-response.ts'
 import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import type { KeySource, VerificationKey } from './verifier.ts'
@@ -30,6 +30,10 @@ export type RemoteKeysOptions = {
   readonly freshMilliseconds?: number
   /** At most one fetch in this time, whatever is asked for. */
   readonly cooldownMilliseconds?: number
+  /** Whether a key was revoked, asked each time that it is needed: by whatever way that became known, it counts. */
+  readonly isRevoked?: (kid: string) => boolean
+  /** A key that was revoked is among those that are published: once for each. */
+  readonly onRevokedPublished?: (kid: string) => void
 }
 
 /** The keys of an issuer, and what a change feed has to say about them. */
@@ -74,6 +78,8 @@ export const createRemoteKeys = ({
   timeoutMilliseconds = 3_000,
   freshMilliseconds = 600_000,
   cooldownMilliseconds = 10_000,
+  isRevoked = () => false,
+  onRevokedPublished = () => {},
 }: RemoteKeysOptions): RemoteKeys => {
   let keys: Map<string, VerificationKey> | null = null
   let fetchedAt = Number.NEGATIVE_INFINITY
@@ -81,19 +87,42 @@ export const createRemoteKeys = ({
   let failure: Failure | null = null
   let running: Promise<void> | null = null
   const forgotten = new Set<string>()
+  const told = new Set<string>()
+
+  const isRefused = (kid: string): boolean => forgotten.has(kid) || isRevoked(kid)
+  const keyOf = (kid: string): VerificationKey | undefined => (isRefused(kid) ? undefined : keys?.get(kid))
+
+  /** @param good keys that were not revoked when the set was asked for: it may be older than their revocation. */
+  const tellRevoked = (published: Iterable<string>, good: ReadonlySet<string>): void => {
+    for (const kid of published) {
+      if (!isRefused(kid) || good.has(kid) || told.has(kid) || told.size >= maxForgotten) continue
+      told.add(kid)
+      onRevokedPublished(kid)
+    }
+  }
+
+  /** Throws why the last fetch failed. What caused it is given once a fetch: a log needs no stack for each request. */
+  const raise = (): never => {
+    const thrown = failure ?? new Failure('unavailable', { retryAfterSeconds: 1 })
+    failure = new Failure('unavailable', { retryAfterSeconds: 1 })
+    throw thrown
+  }
 
   const load = async (): Promise<void> => {
     triedAt = clock()
+    const good = new Set([...(keys?.keys() ?? [])].filter(kid => !isRefused(kid)))
     try {
       const response = await fetch(url, {
+        ...plainAnswer,
         redirect: 'error',
         signal: AbortSignal.timeout(timeoutMilliseconds),
-        headers: { accept: 'application/jwk-set+json, application/json' },
+        headers: { ...plainAnswer.headers, accept: 'application/jwk-set+json, application/json' },
       })
       if (response.status !== 200) throw new Error(`The key set answered ${response.status}`)
       keys = await importKeys(await readBounded(response, maxBytes))
       fetchedAt = clock()
       failure = null
+      tellRevoked(keys.keys(), good)
     } catch (error) {
       failure = new Failure('unavailable', { retryAfterSeconds: 1, cause: error })
     }
@@ -124,20 +153,21 @@ export const createRemoteKeys = ({
 
   return {
     find: async kid => {
+      if (kid !== undefined && isRefused(kid)) return null
       if (keys === null) {
         if (mayTryFirst()) await refresh()
-        if (keys === null) throw failure ?? new Failure('unavailable', { retryAfterSeconds: 1 })
+        if (keys === null) return raise()
       } else if (clock() - fetchedAt >= freshMilliseconds && mayTry()) {
         // In the background: the old keys answer until the new ones are there.
         void refresh()
       }
-      if (kid === undefined || forgotten.has(kid)) return null
-      const known = keys.get(kid)
+      if (kid === undefined) return null
+      const known = keyOf(kid)
       if (known !== undefined) return known
       if (mayTry()) await refresh()
-      const found = keys.get(kid)
+      const found = keyOf(kid)
       // A key that was published since can't be told from one that never was while the issuer is silent.
-      if (found === undefined && failure !== null) throw failure
+      if (found === undefined && failure !== null && !isRefused(kid)) return raise()
       return found ?? null
     },
     forget: kid => {

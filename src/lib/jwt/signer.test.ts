@@ -1,5 +1,6 @@
-import { describe, expect, setSystemTime, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setSystemTime, test } from 'bun:test'
 import { createHmac } from 'node:crypto'
+import { createClockedSigner } from './clocked-signer.ts'
 import { createSigner } from './signer.ts'
 import { audience, generateKeyPair, goodClaims, issuer, nowSeconds, secret } from './test-tokens.ts'
 import { createSecretSource, createVerifier, type KeySource } from './verifier.ts'
@@ -13,22 +14,21 @@ const parts = (token: string): unknown[] =>
 const verifierOf = (keys: KeySource) =>
   createVerifier({ keys, issuer, audience, clock: () => nowSeconds * 1_000 })
 
+// `iat` is the system's time.
+beforeEach(() => void setSystemTime(new Date(nowSeconds * 1_000 + 999)))
+afterEach(() => void setSystemTime())
+
 describe('a signed token', () => {
   test('TOK-06, TOK-07: has the type, the claims it was given and the time, and nothing more', async () => {
-    setSystemTime(new Date(nowSeconds * 1_000 + 999))
-    try {
-      const optional = { scope: 'a b', sid: 'ses_1', roles: ['user'] }
-      const token = await createSigner({ algorithm: 'HS256', kid: null, secret }).sign({
-        ...claims,
-        ...optional,
-      })
-      expect(parts(token)).toEqual([
-        { alg: 'HS256', typ: 'at+jwt' },
-        { ...goodClaims, ...optional },
-      ])
-    } finally {
-      setSystemTime()
-    }
+    const optional = { scope: 'a b', sid: 'ses_1', roles: ['user'] }
+    const token = await createSigner({ algorithm: 'HS256', kid: null, secret }).sign({
+      ...claims,
+      ...optional,
+    })
+    expect(parts(token)).toEqual([
+      { alg: 'HS256', typ: 'at+jwt' },
+      { ...goodClaims, ...optional },
+    ])
   })
 
   test('RFC 7515: by a secret is an HMAC over header and payload', async () => {
@@ -62,6 +62,18 @@ describe('a signed token', () => {
       ]),
     )
     expect(verdicts.map(({ ok }) => ok)).toEqual([true, false, false, false, true, false])
+  })
+
+  test('is the same by a clock that was given, but for the time', async () => {
+    const pair = await generateKeyPair()
+    for (const key of [
+      { algorithm: 'HS256', kid: null, secret },
+      { algorithm: 'ES256', kid: 'one', privateKey: pair.privateKey },
+    ] as const) {
+      const later = createClockedSigner(key, () => (nowSeconds + 60) * 1_000 + 999)
+      const [system, clocked] = [await createSigner(key).sign(claims), await later.sign(claims)]
+      expect(parts(clocked)).toEqual([parts(system)[0], { ...goodClaims, iat: nowSeconds + 60 }])
+    }
   })
 
   test('is another one each time for another jti', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { Failure } from '../failure.ts'
+import { longestTokenSeconds } from './claims.ts'
 import {
   audience,
   compact,
@@ -12,7 +13,13 @@ import {
   nowSeconds,
   secret,
 } from './test-tokens.ts'
-import { clockLeewaySeconds, createSecretSource, createVerifier, type Verification } from './verifier.ts'
+import {
+  clockLeewaySeconds,
+  createSecretSource,
+  createVerifier,
+  latestExpiry,
+  type Verification,
+} from './verifier.ts'
 
 const invalid: Verification = { ok: false, code: 'token_invalid' }
 const expired: Verification = { ok: false, code: 'token_expired' }
@@ -225,6 +232,27 @@ describe('the times of a token', () => {
       const payload = JSON.stringify(goodClaims).replace(/"exp":\d+/, `"exp":${exp}`)
       expect((await verify(await sign(payload))).ok).toBe(false)
     }
+  })
+
+  test('TOK-12: it lives for an hour at most, by its own times and by the clock', async () => {
+    const longest = longestTokenSeconds + clockLeewaySeconds
+    expect((await at({ exp: nowSeconds + longest }, nowSeconds)).ok).toBe(true)
+    expect(await at({ exp: nowSeconds + longest + 1 }, nowSeconds)).toEqual(invalid)
+    // Near its end a token of many years would look like any other.
+    expect(await at({ iat: nowSeconds - 86_400 }, nowSeconds)).toEqual(invalid)
+    for (const exp of [4_102_444_800, 8_640_000_000_010, 9e15, Number.MAX_SAFE_INTEGER]) {
+      expect(await at({ exp }, nowSeconds)).toEqual(invalid)
+      expect(await at({ exp, iat: exp - 300 }, nowSeconds)).toEqual(invalid)
+    }
+    const exp = latestExpiry(nowSeconds * 1_000)
+    expect((await at({ exp, iat: exp - longestTokenSeconds }, nowSeconds, 999)).ok).toBe(true)
+    expect(await at({ exp: exp + 1, iat: exp - longestTokenSeconds }, nowSeconds, 999)).toEqual(invalid)
+  })
+
+  test('a service whose clock is some minutes behind takes new tokens, and none of a later future', async () => {
+    const lag = 300
+    expect((await at({}, nowSeconds - lag)).ok).toBe(true)
+    expect(await at({}, nowSeconds - lag - 1, 999)).toEqual(invalid)
   })
 
   test('only a token that is good but for its age is called expired', async () => {

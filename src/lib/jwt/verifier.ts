@@ -1,7 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
 import { errors, type JWTHeaderParameters, jwtVerify } from 'jose'
 import type { Clock } from '../clock.ts'
-import { AccessTokenClaims, accessTokenType } from './claims.ts'
+import { AccessTokenClaims, accessTokenType, longestTokenSeconds } from './claims.ts'
 
 /** A key to verify with, and the one algorithm that it is for (RFC 8725 section 3.1). */
 export type VerificationKey = {
@@ -37,6 +37,25 @@ export type TokenVerifier = { verify(token: string): Promise<Verification> }
 /** What clocks of two machines may differ by, seconds. */
 export const clockLeewaySeconds = 5
 
+/**
+ * How far a clock may be behind the issuer's before good tokens are refused for being from the future, seconds. It
+ * takes nothing from anybody to be patient here: the life of a token is bounded by itself.
+ */
+const clockLagSeconds = 300
+
+/** After this time no token can end that is good now, seconds since the epoch, for a clock in milliseconds. */
+export const latestExpiry = (now: number): number =>
+  Math.floor(now / 1_000) + longestTokenSeconds + clockLagSeconds
+
+/**
+ * Whether a token lives no longer than any may. One with a shared secret could be signed for centuries, and what was
+ * ended of it would be forgotten before.
+ */
+const isShortLived = ({ iat, exp }: AccessTokenClaims, now: number): boolean =>
+  exp - iat <= longestTokenSeconds + clockLeewaySeconds &&
+  exp <= latestExpiry(now) &&
+  iat <= Math.floor(now / 1_000) + clockLagSeconds
+
 /** A shared secret as key source: HS256, for tokens that name no key. */
 export const createSecretSource = (secret: string): KeySource => {
   const key: VerificationKey = { algorithm: 'HS256', key: new TextEncoder().encode(secret) }
@@ -52,7 +71,8 @@ const expired: Verification = { ok: false, code: 'token_expired' }
 
 /**
  * Checks access tokens as RFC 9068 section 4 and RFC 8725 ask: type, one algorithm for each key, signature,
- * issuer, audience, times and the presence and form of every claim. No check is optional.
+ * issuer, audience, times and the presence and form of every claim, and that it lives for an hour at most. No check
+ * is optional.
  *
  * Nothing in a token is fetched from: `jku`, `jwk`, `x5u` and `x5c` are not looked at, `crit` refuses.
  */
@@ -72,6 +92,7 @@ export const createVerifier = ({ keys, issuer, audience, clock }: VerifierOption
     verify: async token => {
       // 8 KiB is more than any access token has; jose's own limit is the header block's.
       if (token.length > 8_192 || !isCanonical(token)) return invalid
+      const now = clock()
       try {
         const { payload } = await jwtVerify(token, findKey, {
           algorithms: ['HS256', 'ES256'],
@@ -79,10 +100,11 @@ export const createVerifier = ({ keys, issuer, audience, clock }: VerifierOption
           issuer,
           audience,
           clockTolerance: clockLeewaySeconds,
-          currentDate: new Date(clock()),
+          currentDate: new Date(now),
           requiredClaims: ['exp'],
         })
-        return Value.Check(AccessTokenClaims, payload) ? { ok: true, claims: payload } : invalid
+        if (!Value.Check(AccessTokenClaims, payload)) return invalid
+        return isShortLived(payload, now) ? { ok: true, claims: payload } : invalid
       } catch (error) {
         if (error instanceof errors.JWTExpired) return expired
         // A source that could not answer, or a fault of ours: neither says anything about the token.

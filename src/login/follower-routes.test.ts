@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { bySystem } from '../lib/audit.ts'
 import { contractOf, expectAnswer } from '../lib/test-http.ts'
-import { createFollowers } from './feed-followers.ts'
+import { createFollowers } from './follower-registry.ts'
 import { addClient } from './test-feed.ts'
 import { createPeople, createTestLogin, createTime, startOfTest, type TestLogin } from './test-login.ts'
 

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { Elysia, t } from 'elysia'
 import { isoTime } from '../lib/clock.ts'
 import type { Feed } from './feed.ts'
-import type { Followers } from './feed-followers.ts'
+import type { Followers } from './follower-registry.ts'
 import type { LoginGuard } from './guard.ts'
 import type { LoginProblems } from './problems.ts'
 
