@@ -81,7 +81,8 @@ export const createPolls = ({
               wake = resolve
             })
           }
-          if (signal.aborted) return answer
+          // Nobody is there to be told; or the database is about to be closed, and followers ask again elsewhere.
+          if (signal.aborted || isEnding) return answer
           isTold = false
           answer = await ask()
           if (isOver || isAnswer(answer)) return answer
