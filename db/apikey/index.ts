@@ -3,6 +3,7 @@ import type { MigrationSet } from '../../src/lib/migrate.ts'
 import sql0 from './0000_keys.sql' with { type: 'text' }
 import sql1 from './0001_feed.sql' with { type: 'text' }
 import sql2 from './0002_tokens-since.sql' with { type: 'text' }
+import sql3 from './0003_usage-and-changes.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'apikey',
@@ -10,5 +11,6 @@ export const migrations: MigrationSet = {
     { tag: '0000_keys', sql: sql0 },
     { tag: '0001_feed', sql: sql1 },
     { tag: '0002_tokens-since', sql: sql2 },
+    { tag: '0003_usage-and-changes', sql: sql3 },
   ],
 }

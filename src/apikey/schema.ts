@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { auditColumns } from '../lib/audit.ts'
 
 export const apiKeys = sqliteTable(
@@ -26,12 +26,41 @@ export const apiKeys = sqliteTable(
     rotatedTo: text('rotated_to'),
     /** Written in the background, so a crash can lose the last of it. */
     lastUsedAt: integer('last_used_at'),
+    /** Where that use came from: the address of the peer. */
+    lastUsedAddress: text('last_used_address'),
   },
   table => [
     index('api_keys_by_owner').on(table.ownerId, table.createdAt, table.id),
     // What counts against the limit of an owner, without what has been replaced over the years.
     index('api_keys_live').on(table.ownerId).where(sql`revoked_at IS NULL AND rotated_to IS NULL`),
     index('api_keys_by_time').on(table.createdAt, table.id),
+  ],
+)
+
+/**
+ * Which keys changed, in order: written with each change, so that other processes on the file know which of the keys
+ * that they verified must be looked at again. Only the latest are kept.
+ */
+export const keyChanges = sqliteTable('api_key_changes', {
+  /** Never used twice, also when the latest rows are gone. */
+  revision: integer().primaryKey({ autoIncrement: true }),
+  keyId: text('key_id').notNull(),
+})
+
+/** How often keys were used, or refused to who held them, by day. Written in the background. */
+export const keyUsage = sqliteTable(
+  'api_key_usage',
+  {
+    keyId: text('key_id').notNull(),
+    /** Days since the epoch, UTC. */
+    day: integer().notNull(),
+    /** `accepted`, or the code of the refusal. */
+    outcome: text().notNull(),
+    uses: integer().notNull(),
+  },
+  table => [
+    primaryKey({ columns: [table.keyId, table.day, table.outcome] }),
+    index('api_key_usage_by_day').on(table.day),
   ],
 )
 
