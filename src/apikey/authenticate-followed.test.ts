@@ -5,7 +5,8 @@ import type { SubjectState } from '../lib/changes-schema.ts'
 import { Failure } from '../lib/failure.ts'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
 import type { TokenVerifier } from '../lib/jwt/verifier.ts'
-import { type Authentication, createAuthenticate, type Followed } from './authenticate.ts'
+import { createAuthenticate, type Followed } from './authenticate.ts'
+import type { Authentication } from './judgement.ts'
 import { createKeys, type IssuedKey, lowestCost } from './keys.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { openKeyDatabase } from './test-store.ts'
@@ -53,11 +54,11 @@ const followed: Followed = {
 const verifier: TokenVerifier = {
   verify: async token =>
     token === 'good'
-      ? { ok: true, claims }
+      ? { ok: true, claims, keyId: null, until: Number.POSITIVE_INFINITY }
       : { ok: false, code: token === 'old' ? 'token_expired' : 'token_invalid' },
 }
 
-const judge = (headers: Record<string, string>, jwtOnly = false): Promise<Authentication> =>
+const judge = async (headers: Record<string, string>, jwtOnly = false): Promise<Authentication> =>
   createAuthenticate({
     store: {
       findCredential: id => {

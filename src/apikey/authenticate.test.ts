@@ -4,7 +4,8 @@ import fc from 'fast-check'
 import { bySystem } from '../lib/audit.ts'
 import { Failure } from '../lib/failure.ts'
 import type { TokenVerifier } from '../lib/jwt/verifier.ts'
-import { type Authentication, createAuthenticate } from './authenticate.ts'
+import { createAuthenticate } from './authenticate.ts'
+import type { Authentication } from './judgement.ts'
 import { createKeys, type IssuedKey, lowestCost } from './keys.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { codeOf, openKeyDatabase } from './test-store.ts'
@@ -18,14 +19,14 @@ let store: KeyStore
 let now: number
 let lookups: string[]
 let verified: string[]
-let verifyHash: Mock<typeof Bun.password.verify>
+let verifyHash: Mock<typeof Bun.password.verifySync>
 beforeEach(() => {
   now = 1_000_000
   lookups = []
   verified = []
   database = openKeyDatabase()
   store = createSqliteKeyStore({ database, clock: () => now })
-  verifyHash = spyOn(Bun.password, 'verify')
+  verifyHash = spyOn(Bun.password, 'verifySync')
 })
 afterEach(() => {
   verifyHash.mockRestore()
@@ -47,11 +48,16 @@ const verifier: TokenVerifier = {
       jti: 'j',
       client_id: 'latchkey-login',
     }
-    return { ok: true, claims: { ...claims, sid: 'ses_1', roles: ['user', 'ghost', 'constructor'] } }
+    return {
+      ok: true,
+      claims: { ...claims, sid: 'ses_1', roles: ['user', 'ghost', 'constructor'] },
+      keyId: null,
+      until: Number.POSITIVE_INFINITY,
+    }
   },
 }
 
-const judge = (headers: Record<string, string>, jwtOnly = false): Promise<Authentication> =>
+const judge = async (headers: Record<string, string>, jwtOnly = false): Promise<Authentication> =>
   createAuthenticate({
     store: {
       findCredential: async id => {
@@ -120,6 +126,8 @@ describe('a good credential', () => {
       verify: async () => ({
         ok: true,
         claims: { iss: 'i', sub: 'cli_1', aud: 'a', exp: 1, iat: 1, jti: 'j', client_id: 'cli_1' },
+        keyId: null,
+        until: Number.POSITIVE_INFINITY,
       }),
     }
     const authenticate = createAuthenticate({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { SubjectState } from '../lib/changes-schema.ts'
-import type { Principal } from './authenticate.ts'
 import { createOwners, type FindOwner } from './owners.ts'
+import type { Principal } from './principal.ts'
 import type { Subjects } from './subjects.ts'
 import { codeOf } from './test-store.ts'
 

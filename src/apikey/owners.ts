@@ -1,8 +1,8 @@
 import { Failure } from '../lib/failure.ts'
 import { allows, isPermission, permissionsOf, type RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
-import type { Principal } from './authenticate.ts'
 import type { KeyCode } from './errors.ts'
+import type { Principal } from './principal.ts'
 import type { Subjects } from './subjects.ts'
 
 /** What must be known of an owner who is not the caller: roles of a user, scopes of a service account. */

@@ -3,16 +3,20 @@ import { migrations } from '../../db/apikey/index.ts'
 import { defaultBodyLimits } from '../lib/body.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
-import { createGuard } from '../lib/guard.ts'
+import { createGuard, type Outcome } from '../lib/guard.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import { migrate } from '../lib/migrate.ts'
 import { isPermission, type RolePermissions } from '../lib/permission.ts'
 import { Refusal } from '../lib/problem.ts'
 import { closeDatabase, isDatabaseUnavailable, openDatabase, settle } from '../lib/sqlite.ts'
-import { createAuthenticate, type Principal } from './authenticate.ts'
+import { createVerifiedCache, type VerifiedCache } from '../lib/verified-cache.ts'
+import { createAuthenticate, type Remembered } from './authenticate.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 import { type FeedLog, standardOutput } from './feed-log.ts'
+import type { Authentication } from './judgement.ts'
+import type { KeyWatch } from './key-changes.ts'
 import { createKeys, type Keys, lowestCost, type SecretHashCost } from './keys.ts'
+import type { Principal } from './principal.ts'
 import type { StaleMode } from './staleness.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { createSubjectFeed, type FeedStatus, type SubjectFeed } from './subject-feed.ts'
@@ -44,6 +48,10 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
   readonly staleMode?: StaleMode
   /** Told how following the feed goes. By default that is logged, as JSON on standard output. */
   readonly log?: FeedLog
+  /**
+   * Verified keys and tokens that are remembered, 100,000 by default and about 1 KB each. 0 verifies every request anew.
+   */
+  readonly cacheEntries?: number
   readonly clock?: Clock
   readonly secretHashCost?: SecretHashCost
 }
@@ -56,6 +64,8 @@ export type ApikeyInternals = {
   readonly keys: () => Keys
   readonly store: () => KeyStore
   readonly usage: () => Usage
+  /** What was verified a moment ago. */
+  readonly cache: VerifiedCache<Remembered>
   /** What the change feed told of owners and callers; null where none is followed. */
   readonly subjects: () => Subjects | null
   readonly clock: Clock
@@ -85,6 +95,19 @@ const challenge = (code: CredentialCode, jwtOnly: boolean): Record<string, strin
   return status === 401 ? { 'www-authenticate': 'Bearer error="invalid_token"' } : {}
 }
 
+/** Refusals say nothing of the one request, so each is made once: an error that is thrown in floods. */
+const createRefusals = () => {
+  const made = new Map<string, Refusal>()
+  return (code: CredentialCode, jwtOnly: boolean): Refusal => {
+    const name = jwtOnly ? `${code} jwt` : code
+    const known = made.get(name)
+    if (known !== undefined) return known
+    const refusal = new Refusal(code, challenge(code, jwtOnly))
+    made.set(name, refusal)
+    return refusal
+  }
+}
+
 /** Gives any error a code: an app without `problems()` would answer with the words of the database. */
 const asFailure = (error: unknown): never => {
   if (error instanceof Failure) throw error
@@ -98,10 +121,14 @@ type Opened = {
   readonly store: KeyStore
   readonly keys: Keys
   readonly usage: Usage
+  readonly watch: KeyWatch
   readonly feed: SubjectFeed | null
 }
 
 const usageMilliseconds = 30_000
+
+/** How far behind other processes on the file a key may be taken from memory, milliseconds. */
+const catchUpMilliseconds = 25
 
 let installed = 0
 
@@ -128,6 +155,13 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   if (!(Number.isFinite(maxStalenessSeconds) && maxStalenessSeconds >= 3)) {
     throw new Error('maxStalenessSeconds must be 3 or more.')
   }
+  const { cacheEntries = 100_000 } = options
+  if (!(Number.isInteger(cacheEntries) && cacheEntries >= 0 && cacheEntries <= 10_000_000)) {
+    throw new Error('cacheEntries must be a whole number up to 10,000,000.')
+  }
+  const cache = createVerifiedCache<Remembered>(cacheEntries)
+  const evict = (id: string | null): void => (id === null ? cache.clear() : cache.evict(id))
+
   let opened: Opened | null = null
   const {
     issuer,
@@ -173,11 +207,15 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
             staleMode,
             clock,
             log,
+            onChange: evict,
           })
+    // What was remembered before is of another database, perhaps.
+    cache.clear()
     opened = {
       database,
       store,
       usage,
+      watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,
     }
@@ -191,6 +229,15 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     if (followed === null) throw new Error('No feed is followed')
     return followed
   }
+  let caughtUpAt = Number.NEGATIVE_INFINITY
+  /** Looked at when somebody asks, and not by a timer: so the bound holds however late a timer would be. */
+  const catchUp = (): void => {
+    const now = performance.now()
+    if (now - caughtUpAt < catchUpMilliseconds) return
+    open().watch.catchUp()
+    caughtUpAt = now
+  }
+
   const authenticate = createAuthenticate({
     store: { findCredential: async id => open().store.findCredential(id) },
     verifier,
@@ -206,7 +253,12 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
             isEnded: id => openFeed().isEnded(id),
             requireCurrent: () => openFeed().requireCurrent(),
           },
+    cache,
+    catchUp,
   })
+
+  const outcomeOf = (judged: Authentication, jwtOnly: boolean): Outcome<Principal> =>
+    judged.ok ? judged : { ok: false, refusal: refusalOf(judged.code, jwtOnly) }
 
   const start = (): void => {
     isStopped = false
@@ -231,6 +283,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
       if (failed !== undefined) {
         log.warn({ error: failed.reason }, 'the last of what is in memory could not be written')
       }
+      current.watch.stop()
       if (typeof options.database === 'string') closeDatabase(current.database)
       opened = null
       stopping = null
@@ -239,18 +292,25 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     return stopping
   }
 
+  const refusalOf = createRefusals()
   installed += 1
   const guard = createGuard<Principal, Exclude<Permission, `${string}*${string}`>>({
     name: `apikey/${installed}`,
     table: apikeyProblems,
     body: { ...defaultBodyLimits, maxBytes: options.maxBodyBytes ?? defaultBodyLimits.maxBytes },
     otherBodies: options.otherBodies ?? true,
-    authenticate: async ({ headers }, { jwtOnly }) => {
-      const judged = await authenticate(headers, { jwtOnly }).catch(asFailure)
-      if (judged.ok && judged.principal.keyId !== undefined) open().usage.record(judged.principal.keyId)
-      return judged.ok
-        ? judged
-        : { ok: false, refusal: new Refusal(judged.code, challenge(judged.code, jwtOnly)) }
+    authenticate: ({ headers }, options) => {
+      try {
+        const judged = authenticate(headers, options)
+        return judged instanceof Promise
+          ? judged.then(answer => outcomeOf(answer, options.jwtOnly), asFailure)
+          : outcomeOf(judged, options.jwtOnly)
+      } catch (error) {
+        return asFailure(error)
+      }
+    },
+    onDecided: ({ keyId }, isAllowed) => {
+      if (keyId !== undefined && isAllowed) open().usage.record(keyId)
     },
   })
     .onStart(app => {
@@ -270,6 +330,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     keys: () => open().keys,
     store: () => open().store,
     usage: () => open().usage,
+    cache,
     subjects: () => open().feed,
     feed: () => open().feed,
     clock,

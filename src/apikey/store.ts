@@ -7,6 +7,7 @@ import { type Page, type Position, toPage } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { KeyCode } from './errors.ts'
+import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes.ts'
 import { apiKeys } from './schema.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 import { transferKeys } from './store-transfer.ts'
@@ -118,6 +119,11 @@ export type KeyStore = {
   transfer(transfer: KeyTransfer, context: AuditContext): Promise<Transferred>
   /** Notes when keys were last used, in one transaction and without audit. An earlier time than is known changes nothing. */
   recordUses(uses: readonly KeyUse[]): Promise<void>
+  /**
+   * For whoever remembers what `findCredential` said. The listener is told of changes of this store in the step that
+   * commits them, and of those of other writers whenever the watch is asked to catch up.
+   */
+  watch(listener: KeyListener): KeyWatch
 }
 
 /** From the very millisecond of its expiry on a key is dead. */
@@ -133,6 +139,25 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
   const db = drizzle({ client: database })
   const write = <Result>(decide: (tx: KeyTransaction) => Result): Promise<Result> =>
     retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
+
+  const changes = createKeyChanges(database)
+  /** A write that changes keys which may have been verified before: it names each of them. */
+  const change = <Result>(
+    decide: (tx: KeyTransaction, changed: (id: string) => void) => Result,
+  ): Promise<Result> =>
+    retryBusy(() => {
+      const ids: string[] = []
+      const decided = db.transaction(
+        tx =>
+          decide(tx, id => {
+            changes.append(tx, id)
+            ids.push(id)
+          }),
+        { behavior: 'immediate' },
+      )
+      changes.announce(ids)
+      return decided
+    })
 
   const within = (scope: KeyScope): SQL | undefined =>
     scope === 'all' ? undefined : eq(apiKeys.ownerId, scope.ownerId)
@@ -205,19 +230,20 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
         limit,
       ),
 
-    update: (id, scope, changes, context) =>
-      write(tx => {
+    update: (id, scope, wanted, context) =>
+      change((tx, changed) => {
         const now = clock()
         const before = live(tx, id, scope)
         if (before.rotatedTo !== null) throw failure('api_key_rotated')
-        if (changes.expiresAt !== undefined && isExpired(before, now)) throw failure('api_key_inactive')
+        if (wanted.expiresAt !== undefined && isExpired(before, now)) throw failure('api_key_inactive')
         const after = tx
           .update(apiKeys)
-          .set({ ...changes, updatedAt: now })
+          .set({ ...wanted, updatedAt: now })
           .where(eq(apiKeys.id, id))
           .returning(recordColumns)
           .get()
         if (after === undefined) throw failure('api_key_not_found')
+        changed(id)
         const pick = ({ name, permissions, enabled, expiresAt }: KeyRecord) => ({
           name,
           permissions,
@@ -229,7 +255,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
       }),
 
     rotate: (id, scope, successor, graceUntil, context) =>
-      write(tx => {
+      change((tx, changed) => {
         const old = live(tx, id, scope)
         if (old.rotatedTo !== null) throw failure('api_key_rotated')
         const now = clock()
@@ -255,26 +281,29 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           .set({ rotatedTo: made.id, expiresAt, updatedAt: now })
           .where(eq(apiKeys.id, id))
           .run()
+        changed(id)
         if (old.rotatedFrom !== null) {
           tx.update(apiKeys)
             .set({ expiresAt: now, updatedAt: now })
             .where(and(eq(apiKeys.id, old.rotatedFrom), gt(apiKeys.expiresAt, now)))
             .run()
+          changed(old.rotatedFrom)
         }
         writeAudit(tx, now, 'api_key.rotated', id, { rotatedTo: made.id, expiresAt }, context)
         return made
       }),
 
     revoke: (id, scope, context) =>
-      write(tx => {
+      change((tx, changed) => {
         const { name, ownerId } = live(tx, id, scope)
         const now = clock()
         tx.update(apiKeys).set({ revokedAt: now, updatedAt: now }).where(eq(apiKeys.id, id)).run()
+        changed(id)
         writeAudit(tx, now, 'api_key.revoked', id, { name, ownerId }, context)
       }),
 
     revokeOwned: (ownerId, context) =>
-      write(tx => {
+      change((tx, changed) => {
         const now = clock()
         const revoked = tx
           .update(apiKeys)
@@ -282,12 +311,21 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           .where(and(eq(apiKeys.ownerId, ownerId), isNull(apiKeys.revokedAt), unexpired(now)))
           .returning({ id: apiKeys.id, name: apiKeys.name })
           .all()
-        for (const { id, name } of revoked)
+        for (const { id, name } of revoked) {
+          changed(id)
           writeAudit(tx, now, 'api_key.revoked', id, { name, ownerId }, context)
+        }
         return revoked.length
       }),
 
-    transfer: (transfer, context) => write(tx => transferKeys(tx, transfer, clock(), context)),
+    transfer: (transfer, context) =>
+      change((tx, changed) => {
+        const moved = transferKeys(tx, transfer, clock(), context)
+        for (const { id } of moved.keys) changed(id)
+        return moved
+      }),
+
+    watch: changes.watch,
 
     recordUses: uses =>
       write(() => {

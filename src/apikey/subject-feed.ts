@@ -10,6 +10,7 @@ import type { FeedLog } from './feed-log.ts'
 import { createStaleness, type StaleMode } from './staleness.ts'
 import { createStalenessWatch } from './staleness-watch.ts'
 import { createSubjectStore } from './subject-store.ts'
+import type { ChangeListener } from './subjects-memory.ts'
 import type { Issuer } from './token-source.ts'
 
 export type SubjectFeedOptions = {
@@ -22,6 +23,7 @@ export type SubjectFeedOptions = {
   readonly staleMode: StaleMode
   readonly clock: Clock
   readonly log: FeedLog
+  readonly onChange: ChangeListener
 }
 
 /** `unavailable`: nobody is judged. `degraded`: callers are judged by what may be out of date. */
@@ -82,6 +84,7 @@ export const createSubjectFeed = ({
   staleMode,
   clock,
   log,
+  onChange,
 }: SubjectFeedOptions): SubjectFeed => {
   const staleness = createStaleness({ maxStalenessSeconds, clock })
   const store = createSubjectStore({
@@ -95,6 +98,7 @@ export const createSubjectFeed = ({
       },
     },
     service: audience,
+    onChange,
     heardMilliseconds: Math.min(10_000, (maxStalenessSeconds * 1_000) / 3),
   })
   const follower = createFollower({

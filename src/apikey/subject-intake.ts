@@ -2,8 +2,15 @@ import type { Clock } from '../lib/clock.ts'
 import type { Fact } from '../lib/follower-store.ts'
 import { clockLeewaySeconds } from '../lib/jwt/verifier.ts'
 import type { UnsavedSubject } from './subject-rows.ts'
-import type { Subjects } from './subjects.ts'
-import { createSubjectMemory, isNewer, type Lists, type Subject } from './subjects-memory.ts'
+import { revokedKeyId, type Subjects } from './subjects.ts'
+import {
+  type ChangeListener,
+  createSubjectMemory,
+  isNewer,
+  isSameState,
+  type Lists,
+  type Subject,
+} from './subjects-memory.ts'
 
 /** A part of what is not yet written, small enough for one transaction. */
 export type UnsavedBatch = {
@@ -49,15 +56,21 @@ export type SubjectIntake = Subjects & {
 }
 
 /** Signing keys are remembered with the sessions that ended, and for good: a thief can sign any times. */
-const keyMark = 'kid:'
 const forGood = 8_640_000_000_000_000
+
+export type SubjectIntakeOptions = {
+  readonly clock: Clock
+  readonly listOf: Lists
+  readonly onChange: ChangeListener
+}
 
 /**
  * Takes in what the feed tells: it counts at once, and is kept for writing. Each snapshot is an epoch: what it says
  * overrides whatever an earlier one left, and within an epoch the number of the change decides.
  */
-export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: Lists }): SubjectIntake => {
-  const { subjects, ended, find, isEnded } = createSubjectMemory()
+export const createSubjectIntake = ({ clock, listOf, onChange }: SubjectIntakeOptions): SubjectIntake => {
+  const memory = createSubjectMemory(onChange)
+  const { subjects, ended, find, isEnded } = memory
   const unsaved = new Map<string, UnsavedSubject>()
   const unsavedEnded = new Set<string>()
   const share = (list: readonly string[]): string[] => listOf(JSON.stringify(list), () => [...list])
@@ -71,13 +84,9 @@ export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: L
   ): void => {
     const before = subjects.get(subject.id)
     if (!isNewer(before, subject)) return
-    const isSame =
-      before?.status === subject.status &&
-      before.roles === subject.roles &&
-      before.scopes === subject.scopes &&
-      before.tokensSince === subject.tokensSince
-    const made: Subject = { ...subject, changedAt: isSame ? before.changedAt : clock() }
-    subjects.set(subject.id, made)
+    const changedAt = before !== undefined && isSameState(before, subject) ? before.changedAt : clock()
+    const made: Subject = { ...subject, changedAt }
+    memory.set(made)
     unsaved.set(subject.id, { ...made, revokesKeys, restoredFrom })
   }
 
@@ -86,7 +95,7 @@ export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: L
   const end = (id: string, expiresAt: number): void => {
     const isKnown = (ended.get(id) ?? Number.NEGATIVE_INFINITY) >= expiresAt
     if (isKnown || expiresAt < forgottenBefore()) return
-    ended.set(id, expiresAt)
+    memory.end(id, expiresAt)
     unsavedEnded.add(id)
   }
 
@@ -95,30 +104,30 @@ export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: L
     const before = subjects.get(id)
     if (epoch < completeEpoch) {
       // The snapshot did not have it, and another process wrote it while that ended: what came after is told again.
-      subjects.set(id, gone(row))
+      memory.set(gone(row))
       unsaved.delete(id)
     } else if (isSameHistory && before !== undefined && before.sequence > sequence) {
       // Told since, in the numbers of the same history; from here on it belongs to the epoch of the other process.
       const subject = { ...before, epoch }
-      subjects.set(id, subject)
+      memory.set(subject)
       if (unsaved.has(id))
         unsaved.set(id, { ...subject, revokesKeys: subject.status === 'deleted', restoredFrom: null })
     } else {
       unsaved.delete(id)
-      subjects.set(id, row)
+      memory.set(row)
     }
   }
 
   return {
     find,
     isEnded,
-    isKeyRevoked: kid => ended.has(`${keyMark}${kid}`),
+    isKeyRevoked: kid => ended.has(revokedKeyId(kid)),
     all: () => subjects.values(),
 
     take: (fact, epoch, isSnapshot) => {
       if (fact.kind !== 'subject') {
         if (fact.kind === 'ended') end(fact.id, fact.expiresAt)
-        else end(`${keyMark}${fact.kid}`, forGood)
+        else end(revokedKeyId(fact.kid), forGood)
         return null
       }
       const { id, sequence } = fact
@@ -146,15 +155,13 @@ export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: L
         { revokesKeys, restoredFrom: null },
       ),
 
-    see: subject => {
-      subjects.set(subject.id, subject)
-    },
+    see: memory.set,
 
     adopt: stored => {
       if (!stored.isSameHistory) {
         // What was told here and not written would otherwise pass for written.
         unsaved.clear()
-        subjects.clear()
+        memory.clearSubjects()
       }
       const missing = new Set(subjects.keys())
       let lastEpoch = 0
@@ -166,11 +173,11 @@ export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: L
       for (const id of missing) {
         // Gone before the snapshot of the other process, or made after what it has read, which will be told again.
         const before = subjects.get(id)
-        if (before !== undefined) subjects.set(id, { ...gone(before), epoch: 0 })
+        if (before !== undefined) memory.set({ ...gone(before), epoch: 0 })
         unsaved.delete(id)
       }
       for (const { id, expiresAt } of stored.ended) {
-        ended.set(id, Math.max(expiresAt, ended.get(id) ?? expiresAt))
+        memory.end(id, Math.max(expiresAt, ended.get(id) ?? expiresAt))
       }
       return lastEpoch
     },
@@ -205,7 +212,7 @@ export const createSubjectIntake = ({ clock, listOf }: { clock: Clock; listOf: L
     forget: before => {
       for (const [id, expiresAt] of ended) {
         if (expiresAt >= before) continue
-        ended.delete(id)
+        memory.forget(id)
         unsavedEnded.delete(id)
       }
     },

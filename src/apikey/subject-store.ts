@@ -7,7 +7,7 @@ import { createSubjectReader } from './subject-reader.ts'
 import { createSubjectRows } from './subject-rows.ts'
 import { createSnapshotRun } from './subject-snapshot.ts'
 import type { Subjects } from './subjects.ts'
-import { createLists } from './subjects-memory.ts'
+import { type ChangeListener, createLists } from './subjects-memory.ts'
 
 export type SubjectStore = FollowerStore &
   Subjects & {
@@ -25,6 +25,7 @@ export type SubjectStoreOptions = {
   readonly service: string
   /** How often it is written that `login` was heard, where nothing else is to be written. */
   readonly heardMilliseconds: number
+  readonly onChange?: ChangeListener
 }
 
 /** Rows in one transaction. */
@@ -50,11 +51,12 @@ export const createSubjectStore = ({
   staleness,
   service,
   heardMilliseconds,
+  onChange = () => {},
 }: SubjectStoreOptions): SubjectStore => {
   const rows = createSubjectRows({ database, clock })
   const listOf = createLists()
   const reader = createSubjectReader(database, listOf)
-  const intake = createSubjectIntake({ clock, listOf })
+  const intake = createSubjectIntake({ clock, listOf, onChange })
 
   let name = followerName(service)
   /** The snapshot that everything here follows on; null until one is complete. */

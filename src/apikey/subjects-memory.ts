@@ -37,14 +37,31 @@ export const isNewer = (
 ): boolean =>
   known === undefined || known.epoch < epoch || (known.epoch === epoch && known.sequence < sequence)
 
+/** Whether what a subject may do is the same: lists are shared, so equal ones are one. */
+export const isSameState = (before: Subject | undefined, after: Omit<Subject, 'changedAt'>): boolean =>
+  before?.status === after.status &&
+  before.roles === after.roles &&
+  before.scopes === after.scopes &&
+  before.tokensSince === after.tokensSince
+
 /** All that the feed told, as it is asked for on the path of every request. */
 export type SubjectMemory = Subjects & {
-  readonly subjects: Map<string, Subject>
+  readonly subjects: ReadonlyMap<string, Subject>
   /** Ids of what ended, and until when (milliseconds since the epoch) that has to be remembered. */
-  readonly ended: Map<string, number>
+  readonly ended: ReadonlyMap<string, number>
+  set(subject: Subject): void
+  end(id: string, expiresAt: number): void
+  forget(id: string): void
+  clearSubjects(): void
 }
 
-export const createSubjectMemory = (): SubjectMemory => {
+/**
+ * Told of what no longer stands as it did, in the step that changes it: a subject, or what ended, by its id; null where
+ * that may be anything.
+ */
+export type ChangeListener = (id: string | null) => void
+
+export const createSubjectMemory = (onChange: ChangeListener): SubjectMemory => {
   const subjects = new Map<string, Subject>()
   const ended = new Map<string, number>()
   return {
@@ -52,5 +69,22 @@ export const createSubjectMemory = (): SubjectMemory => {
     ended,
     find: id => subjects.get(id) ?? null,
     isEnded: id => ended.has(id),
+    set: subject => {
+      const isSame = isSameState(subjects.get(subject.id), subject)
+      subjects.set(subject.id, subject)
+      if (!isSame) onChange(subject.id)
+    },
+    end: (id, expiresAt) => {
+      const isNew = !ended.has(id)
+      ended.set(id, expiresAt)
+      if (isNew) onChange(id)
+    },
+    forget: id => {
+      ended.delete(id)
+    },
+    clearSubjects: () => {
+      subjects.clear()
+      onChange(null)
+    },
   }
 }

@@ -10,3 +10,6 @@ export type Subjects = {
   /** Whether a session (`sid`) or a token (`jti`) ended before its time. */
   isEnded(id: string): boolean
 }
+
+/** The id by which the end of a signing key is remembered, beside sessions and tokens. */
+export const revokedKeyId = (kid: string): string => `kid:${kid}`

@@ -17,6 +17,9 @@ export const prefixPattern = /^[a-z][a-z0-9_]{0,15}$/
 /** Matches our keys and nothing else; for secret scanners it goes between word boundaries. */
 export const keyPattern = /^([a-z][a-z0-9_]{0,15})_([0-9A-Za-z]{65})$/
 
+/** Characters of the longest key there is. */
+export const longestKey = 16 + 1 + idLength + secretLength + checksumLength
+
 export type KeyParts = { readonly prefix: string; readonly id: string; readonly secret: string }
 
 /** Uniform characters from the CSPRNG: bytes that would favour some are thrown away. */

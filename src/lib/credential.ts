@@ -1,6 +1,6 @@
 /** What a request presents, before anybody has looked whether it is good. */
 export type Presented =
-  | { readonly kind: 'bearer'; readonly token: string }
+  | { readonly kind: 'bearer'; readonly text: string }
   | { readonly kind: 'key'; readonly text: string }
   | {
       readonly kind: 'refused'
@@ -32,5 +32,5 @@ export const readCredential = (headers: Headers, isKey: (text: string) => boolea
   if (scheme.toLowerCase() !== 'bearer') return unsupported
   const token = space === -1 ? '' : authorization.slice(space + 1).trim()
   if (token === '') return missing
-  return isKey(token) ? { kind: 'key', text: token } : { kind: 'bearer', token }
+  return isKey(token) ? { kind: 'key', text: token } : { kind: 'bearer', text: token }
 }

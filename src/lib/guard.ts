@@ -21,7 +21,12 @@ export type GuardOptions<Principal extends GuardedPrincipal> = {
   /** Tells guards of one process apart: Elysia takes two plugins of one name and seed for the same. */
   readonly name: string
   /** Judges the credential in the headers; `jwtOnly` where an API key will not do, which is then not looked up. */
-  readonly authenticate: (request: Request, options: { jwtOnly: boolean }) => Promise<Outcome<Principal>>
+  readonly authenticate: (
+    request: Request,
+    options: { jwtOnly: boolean },
+  ) => Outcome<Principal> | Promise<Outcome<Principal>>
+  /** Told of each caller whose credential is good, and whether the route lets them in. On the path of every request. */
+  readonly onDecided?: (principal: Principal, isAllowed: boolean, request: Request) => void
   /** The codes that the guard itself answers with in an app that has no `problems()`. */
   readonly table: ProblemTable<string>
   readonly body: BodyLimits
@@ -56,6 +61,7 @@ type Admission<Principal> = {
 export const createGuard = <Principal extends GuardedPrincipal, const Permission extends string>({
   name,
   authenticate,
+  onDecided = () => {},
   table,
   body: limits,
   otherBodies,
@@ -65,7 +71,8 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   /** What can't be judged is refused like what is judged bad, and thrown where a throw keeps its meaning. */
   const judge = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>['outcome']> => {
     try {
-      return await authenticate(request, { jwtOnly })
+      const outcome = authenticate(request, { jwtOnly })
+      return outcome instanceof Promise ? await outcome : outcome
     } catch (error) {
       return { ok: false, refusal: error }
     }
@@ -134,10 +141,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             const { outcome, body } = admission
             if (!outcome.ok) throw outcome.refusal
             if (body !== null) throw body.failure
-            if (permission !== 'any' && !allows(outcome.principal.permissions, permission)) {
-              throw insufficient(outcome.principal)
-            }
-            admission.isAllowed = true
+            const { principal } = outcome
+            admission.isAllowed = permission === 'any' || allows(principal.permissions, permission)
+            onDecided(principal, admission.isAllowed, request)
+            if (!admission.isAllowed) throw insufficient(principal)
           },
         }
       },

@@ -56,7 +56,7 @@ export const judgeToken = async (
   const presented = readCredential(headers, () => false)
   if (presented.kind === 'refused') return refuse(presented.code)
   if (presented.kind === 'key') return refuse('credential_unsupported')
-  const verification = await verifier.verify(presented.token)
+  const verification = await verifier.verify(presented.text)
   if (!verification.ok) return refuse(verification.code)
   const { claims } = verification
   const holder = await holders.find(claims)

@@ -29,7 +29,14 @@ export type VerifierOptions = {
 }
 
 export type Verification =
-  | { readonly ok: true; readonly claims: AccessTokenClaims }
+  | {
+      readonly ok: true
+      readonly claims: AccessTokenClaims
+      /** `kid` of the key that signed it; null for the one shared secret. */
+      readonly keyId: string | null
+      /** From this millisecond of the epoch on it has expired. */
+      readonly until: number
+    }
   | { readonly ok: false; readonly code: 'token_invalid' | 'token_expired' }
 
 export type TokenVerifier = { verify(token: string): Promise<Verification> }
@@ -94,7 +101,7 @@ export const createVerifier = ({ keys, issuer, audience, clock }: VerifierOption
       if (token.length > 8_192 || !isCanonical(token)) return invalid
       const now = clock()
       try {
-        const { payload } = await jwtVerify(token, findKey, {
+        const { payload, protectedHeader } = await jwtVerify(token, findKey, {
           algorithms: ['HS256', 'ES256'],
           typ: accessTokenType,
           issuer,
@@ -104,7 +111,9 @@ export const createVerifier = ({ keys, issuer, audience, clock }: VerifierOption
           requiredClaims: ['exp'],
         })
         if (!Value.Check(AccessTokenClaims, payload)) return invalid
-        return isShortLived(payload, now) ? { ok: true, claims: payload } : invalid
+        if (!isShortLived(payload, now)) return invalid
+        const until = (payload.exp + clockLeewaySeconds) * 1_000
+        return { ok: true, claims: payload, keyId: protectedHeader.kid ?? null, until }
       } catch (error) {
         if (error instanceof errors.JWTExpired) return expired
         // A source that could not answer, or a fault of ours: neither says anything about the token.

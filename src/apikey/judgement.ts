@@ -1,0 +1,118 @@
+import type { Clock } from '../lib/clock.ts'
+import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
+import type { TokenVerifier, Verification } from '../lib/jwt/verifier.ts'
+import type { Validity } from '../lib/verified-cache.ts'
+import type { CredentialCode } from './errors.ts'
+import type { Principal, Principals } from './principal.ts'
+import type { SecretHashes } from './secret-hash.ts'
+import { isExpired, type KeyRecord, type KeyStore } from './store.ts'
+import { revokedKeyId, type Subjects } from './subjects.ts'
+import { parseKey, publicId } from './token.ts'
+
+export type Authentication =
+  | { readonly ok: true; readonly principal: Principal }
+  | {
+      readonly ok: false
+      readonly code: CredentialCode
+      /** The key that was refused, for whoever proved to hold its secret. */
+      readonly keyId?: string
+    }
+
+export const refuse = (code: CredentialCode): Authentication => ({ ok: false, code })
+
+/** What was found of a credential, and how long that may be remembered: null for not at all. */
+export type Judgement = { readonly authentication: Authentication; readonly validity: Validity | null }
+
+const unknownKey: Judgement = { authentication: refuse('api_key_invalid'), validity: null }
+
+/**
+ * However much of a token is remembered, after this time it is verified anew, milliseconds: nobody announces that an
+ * issuer no longer publishes a key.
+ */
+const rememberTokens = 60_000
+
+export type JudgesOptions = {
+  readonly store: Pick<KeyStore, 'findCredential'>
+  readonly verifier: TokenVerifier
+  readonly principals: Principals
+  readonly hashes: SecretHashes
+  readonly clock: Clock
+  /** Null where no feed is followed: credentials live to their expiry, and nobody asks how their owners are. */
+  readonly subjects: Subjects | null
+}
+
+/** The full look at a credential: whatever it takes, from the database and by cryptography. */
+export const createJudges = ({ store, verifier, principals, hashes, clock, subjects }: JudgesOptions) => {
+  /** Why a key is refused whose secret is right, if it is: the caller may learn what is the matter with it. */
+  const refusalOf = (key: KeyRecord, now: number): CredentialCode | null => {
+    if (key.revokedAt !== null) return 'api_key_revoked'
+    if (!key.enabled) return 'api_key_disabled'
+    if (subjects !== null) {
+      const status = subjects.find(key.ownerId)?.status
+      // Keys of who is gone are revoked; here the feed was faster than the database.
+      if (status === 'deleted') return 'api_key_revoked'
+      if (status !== 'active') return 'api_key_owner_inactive'
+    }
+    return isExpired(key, now) ? 'api_key_expired' : null
+  }
+
+  const judgeFound = (key: KeyRecord): Judgement => {
+    const now = clock()
+    const code = refusalOf(key, now)
+    const authentication: Authentication =
+      code === null
+        ? { ok: true, principal: principals.ofKey(key, subjects?.find(key.ownerId) ?? null) }
+        : { ok: false, code, keyId: key.id }
+    // A refusal holds until something changes: what is dead comes back to life by no passing of time.
+    const until = code === null ? (key.expiresAt ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+    return { authentication, validity: { ids: [key.id, key.ownerId], from: now, until } }
+  }
+
+  const judgeKey = async (text: string): Promise<Judgement> => {
+    const parts = parseKey(text)
+    if (parts === null) return unknownKey
+    const found = await store.findCredential(publicId(parts.id))
+    const checked = hashes.verify(parts.secret, found?.secretHash ?? null)
+    const isSecret = typeof checked === 'boolean' ? checked : await checked
+    if (found === null || !isSecret || found.key.prefix !== parts.prefix) return unknownKey
+    return judgeFound(found.key)
+  }
+
+  /** A subject that nobody told of is as good as its token: it may have been made a moment ago. */
+  const judgeClaims = (claims: AccessTokenClaims): Authentication => {
+    const { sub, sid, jti } = claims
+    const state = subjects?.find(sub) ?? null
+    // RFC 9068 section 2.2: where no user is involved, `sub` is the client.
+    const isService = sub === claims.client_id
+    const isOver =
+      subjects !== null &&
+      ((state !== null && state.status !== 'active') ||
+        (sid !== undefined && subjects.isEnded(sid)) ||
+        subjects.isEnded(jti) ||
+        (isService && claims.iat < (state?.tokensSince ?? 0)))
+    if (isOver) return refuse('token_invalid')
+    const principal = isService ? principals.ofService(claims, state) : principals.ofUser(claims, state)
+    return { ok: true, principal }
+  }
+
+  const validityOf = ({
+    claims: { sub, sid, jti },
+    keyId,
+    until,
+  }: Extract<Verification, { ok: true }>): Validity => {
+    const now = clock()
+    const ids = [sub, jti]
+    if (sid !== undefined) ids.push(sid)
+    if (keyId !== null) ids.push(revokedKeyId(keyId))
+    return { ids, from: now, until: Math.min(until, now + rememberTokens) }
+  }
+
+  const judgeToken = async (token: string): Promise<Judgement> => {
+    const verification = await verifier.verify(token)
+    if (!verification.ok) return { authentication: refuse(verification.code), validity: null }
+    const authentication = judgeClaims(verification.claims)
+    return { authentication, validity: authentication.ok ? validityOf(verification) : null }
+  }
+
+  return { judgeKey, judgeToken }
+}
