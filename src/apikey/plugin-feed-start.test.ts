@@ -83,6 +83,8 @@ describe('an app that is never told that it starts, as with Bun.serve({ fetch: a
     await until(() => internalsOf(auth).feed()?.status() === 'ok')
     expect(await get()).toBe(200)
     await internalsOf(auth).stop()
+    // What was on its way when it ended still arrives.
+    await Bun.sleep(20)
     const { length } = login.asked
     // What comes after the end is not judged, and starts nothing that nobody would end.
     expect(await get()).toBe(503)
