@@ -42,11 +42,13 @@ const extensionOf = (hooks: object, name: `x-${string}`): unknown => {
   return Object.entries(detail ?? {}).find(([key]) => key === name)?.[1]
 }
 
-type Admission<Principal> = {
-  readonly outcome: Outcome<Principal> | { readonly ok: false; readonly refusal: unknown }
-  body: RefusedBody | null
-  /** Set when the permission of the route has been found with the caller. */
-  isAllowed: boolean
+const admissionKey = Symbol('admission')
+
+declare global {
+  interface Request {
+    /** What a guard found of it. On the request itself: a `WeakMap` would take longer than all else on a hot path. */
+    [admissionKey]?: object
+  }
 }
 
 /**
@@ -66,26 +68,39 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   body: limits,
   otherBodies,
 }: GuardOptions<Principal>) => {
-  const admissions = new WeakMap<Request, Admission<Principal>>()
+  type Judged = Outcome<Principal> | { readonly ok: false; readonly refusal: unknown }
 
-  /** What can't be judged is refused like what is judged bad, and thrown where a throw keeps its meaning. */
-  const judge = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>['outcome']> => {
-    try {
-      const outcome = authenticate(request, { jwtOnly })
-      return outcome instanceof Promise ? await outcome : outcome
-    } catch (error) {
-      return { ok: false, refusal: error }
+  /** A class of each guard's own, so that no other guard's admission passes for one. */
+  class Admission {
+    readonly outcome: Judged
+    body: RefusedBody | null = null
+    /** Set when the permission of the route has been found with the caller. */
+    isAllowed = false
+
+    constructor(outcome: Judged) {
+      this.outcome = outcome
     }
   }
 
-  const admit = async (request: Request, jwtOnly: boolean): Promise<Admission<Principal>> => {
-    const admission: Admission<Principal> = {
-      outcome: await judge(request, jwtOnly),
-      body: null,
-      isAllowed: false,
+  const admissionOf = ({ [admissionKey]: found }: Request): Admission | null =>
+    found instanceof Admission ? found : null
+
+  const unjudged = (error: unknown): Judged => ({ ok: false, refusal: error })
+
+  /** What can't be judged is refused like what is judged bad, and thrown where a throw keeps its meaning. */
+  const judge = (request: Request, jwtOnly: boolean): Judged | Promise<Judged> => {
+    try {
+      const outcome = authenticate(request, { jwtOnly })
+      return outcome instanceof Promise ? outcome.catch(unjudged) : outcome
+    } catch (error) {
+      return unjudged(error)
     }
-    if (admission.outcome.ok) factsOf(request).actorId = admission.outcome.principal.ownerId
-    admissions.set(request, admission)
+  }
+
+  const admit = (request: Request, outcome: Judged): Admission => {
+    const admission = new Admission(outcome)
+    if (outcome.ok) factsOf(request).actorId = outcome.principal.ownerId
+    request[admissionKey] = admission
     return admission
   }
 
@@ -96,7 +111,7 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     )
 
   const handOut = ({ request }: { request: Request }): { principal: Principal } => {
-    const admission = admissions.get(request)
+    const admission = admissionOf(request)
     if (!admission?.outcome.ok || !admission.isAllowed)
       throw new Failure('internal_error', {
         cause: new Error(unnamed(request.method, pathOf(request.url))),
@@ -128,7 +143,8 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             hooks = route
           },
           parse: async ({ request }) => {
-            const admission = await admit(request, jwtOnly())
+            const judged = judge(request, jwtOnly())
+            const admission = admit(request, judged instanceof Promise ? await judged : judged)
             if (!admission.outcome.ok) return refused
             const isJson = /^application\/json\b/i.test(request.headers.get('content-type') ?? '')
             if (otherBodies && !isJson) return
@@ -137,7 +153,11 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             return body
           },
           transform: async ({ request }) => {
-            const admission = admissions.get(request) ?? (await admit(request, jwtOnly()))
+            let admission = admissionOf(request)
+            if (admission === null) {
+              const judged = judge(request, jwtOnly())
+              admission = admit(request, judged instanceof Promise ? await judged : judged)
+            }
             const { outcome, body } = admission
             if (!outcome.ok) throw outcome.refusal
             if (body !== null) throw body.failure
@@ -153,7 +173,7 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
       credential: (_kind: 'jwt') => ({
         detail: operation({ 'x-credential': 'jwt' }),
         beforeHandle: ({ request }: { request: Request }) => {
-          const outcome = admissions.get(request)?.outcome
+          const outcome = admissionOf(request)?.outcome
           if (!outcome?.ok || outcome.principal.kind === 'key') throw new Failure('jwt_required')
         },
       }),

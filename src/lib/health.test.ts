@@ -4,7 +4,7 @@ import { Failure } from './failure.ts'
 import { health, type Ready } from './health.ts'
 import { createLog } from './log.ts'
 import { createProblems } from './problem.ts'
-import { observe, securityHeaders } from './server.ts'
+import { identify, observe, securityHeaders } from './server.ts'
 import { ask, expectAnswer } from './test-http.ts'
 
 const silent = createLog({ level: 'silent', service: 'test' })
@@ -16,6 +16,7 @@ const setUp = (ready: Ready) => {
   const app = new Elysia()
     .headers(securityHeaders)
     .wrap(observe(silent, () => null))
+    .onRequest(identify)
     .use(problems)
     .use(health({ problems, ready, lifecycle }))
   return { lifecycle, errors, get: (path: string) => ask(app, 'GET', path) }

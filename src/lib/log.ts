@@ -1,7 +1,11 @@
 import pino, { type DestinationStream, type Logger } from 'pino'
-import { SonicBoom } from 'sonic-boom'
+import { createRequestLines, escapeControls, type RequestRecord } from './access-log.ts'
+import { standardOutput } from './output.ts'
 
-export type Log = Logger
+export type Log = Logger & {
+  /** Writes a line of the access log, at the level `info`. */
+  request(record: RequestRecord): void
+}
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -14,9 +18,9 @@ export type LogLevel = (typeof logLevels)[number]
  */
 export const createLog = (
   { level, service }: { level: LogLevel; service: string },
-  destination?: DestinationStream,
-): Log =>
-  pino(
+  destination: DestinationStream = standardOutput(),
+): Log => {
+  const logger = pino(
     {
       level,
       base: { service },
@@ -24,25 +28,17 @@ export const createLog = (
       formatters: { level: label => ({ level: label }) },
       errorKey: 'error',
       serializers: { error: describeError, err: describeError },
-      // Ends of lines and commands of a terminal that JSON lets stand as they are.
-      hooks: { streamWrite: line => line.replace(/[\u007f-\u009f\u2028\u2029]/g, escapeCharacter) },
+      hooks: { streamWrite: escapeControls },
     },
-    destination ?? standardOutput(),
+    destination,
   )
-
-/**
- * Standard output, written in the background and bounded: a reader that falls behind loses lines, one that is gone
- * loses all. pino's own destination writes what is left when the process exits, and without a reader it tries for ever.
- */
-const standardOutput = (): DestinationStream => {
-  // With a least length, if only of 1, `flush` calls back when everything is written.
-  const output = new SonicBoom({ fd: 1, sync: false, minLength: 1, maxLength: 1_048_576 })
-  output.on('error', () => {})
-  return output
+  const lineOf = createRequestLines(service)
+  return Object.assign(logger, {
+    request: (record: RequestRecord): void => {
+      if (logger.isLevelEnabled('info')) destination.write(lineOf(record, Date.now()))
+    },
+  })
 }
-
-const escapeCharacter = (character: string): string =>
-  `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 const describeError = (error: unknown, depth = 0): unknown => {
   if (!(error instanceof Error)) return { type: typeof error }

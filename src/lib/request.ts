@@ -10,20 +10,28 @@ export type RequestFacts = {
   code: string | null
 }
 
-const facts = new WeakMap<Request, RequestFacts>()
+const factsKey = Symbol('facts')
+
+declare global {
+  interface Request {
+    /** On the request itself: what a `WeakMap` takes for each costs more than all else here. */
+    [factsKey]?: RequestFacts
+  }
+}
+
 const givenId = /^[\w-]{1,64}$/
 
 /** The facts of a request, made at first asking. A caller's own id is kept where it can harm no log. */
 export const factsOf = (request: Request): RequestFacts => {
-  const known = facts.get(request)
-  if (known) return known
+  const known = request[factsKey]
+  if (known !== undefined) return known
   const given = request.headers.get('x-request-id')
   const made: RequestFacts = {
     id: given !== null && givenId.test(given) ? given : Bun.randomUUIDv7(),
     actorId: null,
     code: null,
   }
-  facts.set(request, made)
+  request[factsKey] = made
   return made
 }
 

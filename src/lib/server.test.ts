@@ -4,7 +4,7 @@ import { Failure } from './failure.ts'
 import { createLog } from './log.ts'
 import { createProblems } from './problem.ts'
 import { factsOf } from './request.ts'
-import { appConfig, observe, securityHeaders, serve } from './server.ts'
+import { appConfig, identify, observe, securityHeaders, serve } from './server.ts'
 import { StartError } from './start-error.ts'
 import { type Ask, ask } from './test-http.ts'
 import { exchange, serve as listen, type Served } from './test-serve.ts'
@@ -16,6 +16,7 @@ const createApp = () => {
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
     .wrap(observe(log, () => null))
+    .onRequest(identify)
     .use(createProblems({ table, onUnexpected: () => {} }))
     .get('/ok', () => ({ ok: true }))
     .get('/text', () => 'text')

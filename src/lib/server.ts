@@ -1,3 +1,4 @@
+import type { PreContext } from 'elysia'
 import { Failure } from './failure.ts'
 import type { Log } from './log.ts'
 import { commonProblems, respond } from './problem.ts'
@@ -18,7 +19,12 @@ export const securityHeaders = {
 /** How every app here is made: names unknown fields instead of dropping them, and takes no path from a forged Host. */
 export const appConfig = { normalize: false, handler: { standardHostname: false } } as const
 
-/** For `app.wrap`: gives every answer its request id, and writes a line about it: who, what, from where (LOG-01). */
+/** For `app.onRequest`: gives every answer its request id. */
+export const identify = ({ request, set }: Pick<PreContext, 'request' | 'set'>): void => {
+  set.headers['x-request-id'] = factsOf(request).id
+}
+
+/** For `app.wrap`: writes a line about it: who, what, from where (LOG-01). */
 export const observe =
   (log: Log, server: () => AddressSource) =>
   (handle: (request: Request) => unknown, request: Request) =>
@@ -27,13 +33,12 @@ export const observe =
     const finish = (response: unknown): unknown => {
       if (!(response instanceof Response)) return response
       const { id, actorId, code } = factsOf(request)
-      response.headers.set('x-request-id', id)
       const milliseconds = Math.round((performance.now() - startedAt) * 1_000) / 1_000
       const { method, url } = request
       const path = pathOf(url)
       const { status } = response
       const address = server()?.requestIP(request)?.address ?? null
-      log.info({ requestId: id, method, path, status, code, actorId, address, milliseconds }, 'request')
+      log.request({ requestId: id, method, path, status, code, actorId, address, milliseconds })
       return response
     }
     // For a Host header that is none `url` is the path alone, off which Elysia would cut an origin (RFC 9112 section 3.2).

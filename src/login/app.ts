@@ -7,7 +7,7 @@ import { metrics } from '../lib/metrics.ts'
 import { apiDescription } from '../lib/openapi.ts'
 import { commonProblems } from '../lib/problem.ts'
 import type { AddressSource } from '../lib/request.ts'
-import { appConfig, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
+import { appConfig, identify, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
 import type { UserStore, Users } from '../userdb/index.ts'
 import { changesRoutes } from './changes.ts'
 import type { Polls } from './changes-poll.ts'
@@ -99,6 +99,7 @@ export const createLoginApp = ({
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
     .wrap(observe(log, (): AddressSource => app.server))
+    .onRequest(identify)
     .use(problems)
     .use(describeApi ? description : new Elysia())
     .use(health({ problems, ready, lifecycle }))

@@ -3,7 +3,7 @@ import { Elysia } from 'elysia'
 import { Failure } from '../lib/failure.ts'
 import { createVerifier, type TokenVerifier } from '../lib/jwt/verifier.ts'
 import { createLog } from '../lib/log.ts'
-import { observe, securityHeaders } from '../lib/server.ts'
+import { identify, observe, securityHeaders } from '../lib/server.ts'
 import { ask, type Contract, expectAnswer } from '../lib/test-http.ts'
 import type { User } from '../userdb/index.ts'
 import { createLoginGuard } from './guard.ts'
@@ -144,6 +144,7 @@ describe('AUT-09: when nothing can be told, nobody enters and nobody is blamed',
     const app = new Elysia()
       .headers(securityHeaders)
       .wrap(observe(log, () => null))
+      .onRequest(identify)
       .use(createLoginProblems(log))
       .use(createLoginGuard(parts))
       .get('/', handler, options)

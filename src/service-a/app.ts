@@ -7,7 +7,7 @@ import type { Log } from '../lib/log.ts'
 import { metrics } from '../lib/metrics.ts'
 import { apiDescription } from '../lib/openapi.ts'
 import type { AddressSource } from '../lib/request.ts'
-import { appConfig, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
+import { appConfig, identify, type Lifecycle, observe, securityHeaders } from '../lib/server.ts'
 import { accountRoutes } from './account.ts'
 import { documentRoutes } from './documents.ts'
 import { serviceProblems } from './errors.ts'
@@ -51,6 +51,7 @@ export const createServiceApp = ({
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
     .wrap(observe(log, (): AddressSource => app.server))
+    .onRequest(identify)
     .use(problems)
     .use(describeApi ? description : new Elysia())
     .use(health({ problems, ready, lifecycle }))
