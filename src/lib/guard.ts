@@ -2,7 +2,7 @@ import { type DocumentDecoration, Elysia } from 'elysia'
 import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
 import { allows, isPermission } from './permission.ts'
-import { type ErrorAnswer, type ProblemTable, Refusal, respond } from './problem.ts'
+import { type ErrorAnswer, type ProblemTable, Refusal, respondIn } from './problem.ts'
 import { factsOf, pathOf } from './request.ts'
 
 /** What a guard must know of whoever it lets in. */
@@ -119,8 +119,8 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     return { principal: admission.outcome.principal }
   }
 
-  const answerFailure: ErrorAnswer = ({ error, request }) => {
-    if (error instanceof Failure) return respond(table, error, request) ?? undefined
+  const answerFailure: ErrorAnswer = ({ error, request, set }) => {
+    if (error instanceof Failure) return respondIn({ request, set }, table, error) ?? undefined
   }
 
   return new Elysia({ name: 'latchkey/guard', seed: name })

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import {
+  type Context,
   Elysia,
   ElysiaCustomStatusResponse,
   InvalidCookieSignature,
@@ -82,8 +83,13 @@ export class Refusal<Code extends string = string> extends Failure<Code> {
   }
 }
 
-/** Writes the answer for a failure whose code is in the table; null for one that is somebody else's. */
-export const respond = (table: ProblemTable<string>, failure: Failure, request: Request): Response | null => {
+type Answer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+const answerTo = (table: ProblemTable<string>, failure: Failure, request: Request): Answer | null => {
   const definition = Object.hasOwn(table, failure.code) ? table[failure.code] : undefined
   if (definition === undefined) return null
   const facts = factsOf(request)
@@ -105,7 +111,31 @@ export const respond = (table: ProblemTable<string>, failure: Failure, request: 
   }
   if (failure.retryAfterSeconds !== undefined) headers['retry-after'] = String(failure.retryAfterSeconds)
   if (failure instanceof Refusal) Object.assign(headers, failure.headers)
-  return new Response(JSON.stringify(problem), { status: definition.status, headers })
+  return { status: definition.status, headers, body: JSON.stringify(problem) }
+}
+
+/** The answer for a failure whose code is in the table; null for one that is somebody else's. */
+export const respond = (table: ProblemTable<string>, failure: Failure, request: Request): Response | null => {
+  const answer = answerTo(table, failure, request)
+  return answer === null
+    ? null
+    : new Response(answer.body, { status: answer.status, headers: answer.headers })
+}
+
+/**
+ * Writes that answer into the context of an Elysia hook, and returns its body: a Response of our own would be taken
+ * apart and made anew, to add the headers of the app.
+ */
+export const respondIn = (
+  { request, set }: Pick<ErrorContext, 'request' | 'set'>,
+  table: ProblemTable<string>,
+  failure: Failure,
+): string | null => {
+  const answer = answerTo(table, failure, request)
+  if (answer === null) return null
+  set.status = answer.status
+  Object.assign(set.headers, answer.headers)
+  return answer.body
 }
 
 /** `/permissions/0` of TypeBox as `permissions/0`; the name of an unknown field is the caller's, so bounded. */
@@ -184,7 +214,9 @@ type Router = {
  * An error hook. To the types it returns nothing: what it answers is declared for each status, and Elysia would
  * else count a Response among the data of every route.
  */
-export type ErrorAnswer = (context: { readonly error: unknown; readonly request: Request }) => void
+export type ErrorAnswer = (context: ErrorContext) => void
+
+type ErrorContext = { readonly error: unknown } & Pick<Context, 'request' | 'set'>
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
@@ -252,15 +284,15 @@ export const createProblems = <
   const codes = Object.keys(table).filter((code): code is Code => Object.hasOwn(table, code))
   let router: Router | null = null
 
-  const answer = (error: unknown, request: Request): Response => {
+  const answer = (context: ErrorContext, error: unknown = context.error): string => {
     const failure = toFailure(error)
-    const response =
-      respond(table, failure, request) ?? respond(table, new Failure('internal_error'), request)
-    if (response === null) throw new Error('The table of problems lacks internal_error')
+    const body =
+      respondIn(context, table, failure) ?? respondIn(context, table, new Failure('internal_error'))
+    if (body === null) throw new Error('The table of problems lacks internal_error')
     // A failure of ours without a cause was meant, such as load that is shed: a line for each would add to it.
     const isMeant = error instanceof Failure && error.cause === undefined && Object.hasOwn(table, error.code)
-    if (response.status >= 500 && !isMeant) onUnexpected(failure.cause ?? error, request)
-    return response
+    if (Number(context.set.status) >= 500 && !isMeant) onUnexpected(failure.cause ?? error, context.request)
+    return body
   }
 
   const allowedMethods = ({ url }: Request): string[] => {
@@ -270,16 +302,17 @@ export const createProblems = <
     return methodsOf(router, pathname.length > 1 ? pathname.replace(/\/$/, '') : pathname)
   }
 
-  const answerError: ErrorAnswer = ({ error, request }) => {
+  const answerError: ErrorAnswer = context => {
+    const { error, request } = context
     // What a host's own handler answers with on purpose.
     if (error instanceof ElysiaCustomStatusResponse) return
     if (error instanceof NotFoundError) {
       const allow = allowedMethods(request)
       if (allow.length > 0 && !allow.includes(request.method)) {
-        return answer(new Refusal('method_not_allowed', { allow: allow.join(', ') }), request)
+        return answer(context, new Refusal('method_not_allowed', { allow: allow.join(', ') }))
       }
     }
-    return answer(error, request)
+    return answer(context)
   }
 
   return install(codes, answerError, app => {
