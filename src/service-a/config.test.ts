@@ -32,6 +32,7 @@ describe('the settings of service-a', () => {
       ALLOW_INSECURE_LOGIN: false,
       MAX_STALENESS_SECONDS: 300,
       STALE_MODE: 'allow',
+      CREDENTIAL_CACHE_ENTRIES: 100_000,
     })
   })
 

@@ -52,6 +52,14 @@ export const ServiceConfig = Type.Object({
     mend: 'allow or deny',
     default: 'allow',
   }),
+  CREDENTIAL_CACHE_ENTRIES: setting.integer({
+    description:
+      'Verified keys and tokens that are remembered, about 1 KB each; 0 for none. More keys in use than that are verified again and again.',
+    mend: 'a number from 0 to 10000000',
+    default: 100_000,
+    minimum: 0,
+    maximum: 10_000_000,
+  }),
   API_KEY_PREFIX: setting.text({
     description: 'Begins every key that is made here; tells environments apart, as in `lk_test`.',
     mend: 'a small letter, then up to 15 of a-z, 0-9 and _',

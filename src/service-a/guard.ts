@@ -13,7 +13,12 @@ export type GuardSettings = Pick<
   ServiceConfig,
   'ISSUER' | 'AUDIENCE' | 'LOGIN_URL' | 'JWT_SECRET' | 'API_KEY_PREFIX' | 'ALLOW_INSECURE_LOGIN'
 > &
-  Partial<Pick<ServiceConfig, 'CLIENT_ID' | 'CLIENT_SECRET' | 'MAX_STALENESS_SECONDS' | 'STALE_MODE'>>
+  Partial<
+    Pick<
+      ServiceConfig,
+      'CLIENT_ID' | 'CLIENT_SECRET' | 'MAX_STALENESS_SECONDS' | 'STALE_MODE' | 'CREDENTIAL_CACHE_ENTRIES'
+    >
+  >
 
 /**
  * The guard of this service: tokens of `login`, by its published keys or a shared secret, and keys of its own, both held
@@ -31,6 +36,7 @@ export const createServiceGuard = (
     CLIENT_SECRET,
     MAX_STALENESS_SECONDS,
     STALE_MODE,
+    CREDENTIAL_CACHE_ENTRIES,
   }: GuardSettings,
   { database, clock, log }: { database: Database; clock: Clock; log?: FeedLog },
 ) =>
@@ -43,6 +49,7 @@ export const createServiceGuard = (
     ...(JWT_SECRET === undefined ? {} : { jwt: { secret: JWT_SECRET } }),
     ...(MAX_STALENESS_SECONDS === undefined ? {} : { maxStalenessSeconds: MAX_STALENESS_SECONDS }),
     ...(STALE_MODE === undefined ? {} : { staleMode: STALE_MODE }),
+    ...(CREDENTIAL_CACHE_ENTRIES === undefined ? {} : { cacheEntries: CREDENTIAL_CACHE_ENTRIES }),
     ...(log === undefined ? {} : { log }),
     issuer: ISSUER,
     audience: AUDIENCE,
