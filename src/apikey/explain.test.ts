@@ -7,7 +7,7 @@ import { createExplainRows } from './explain-rows.ts'
 import { formatExplanation } from './explain-text.ts'
 import { createKeys, type IssuedKey, type Keys, lowestCost } from './keys.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
-import { openKeyDatabase } from './test-store.ts'
+import { openKeyDatabase, writeUse } from './test-store.ts'
 import { formatKey, parseKey } from './token.ts'
 
 const start = Date.UTC(2026, 0, 1)
@@ -112,7 +112,7 @@ describe('a good key', () => {
     const one = await make()
     now += 1_000
     const two = await keys.rotate(one.key.id, 'all', 3_600, context)
-    await store.recordUses([{ id: one.key.id, at: now }])
+    await writeUse(database, one.key.id, now)
     const three = await keys.rotate(two.key.id, 'all', 3_600, context)
     const explanation = await explain({ text: two.text })
     expect(explanation.lineage.map(({ id }) => id)).toEqual([one.key.id, two.key.id, three.key.id])

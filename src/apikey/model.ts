@@ -37,6 +37,7 @@ export const ApiKey = t.Object({
   lastUsedAt: t.Nullable(
     t.String({ format: 'date-time', description: 'Written in the background, within a minute or so' }),
   ),
+  lastUsedAddress: t.Nullable(t.String({ description: 'The address that this use came from' })),
 })
 export type ApiKey = typeof ApiKey.static
 
@@ -139,6 +140,7 @@ export const toApiKey = (key: KeyRecord): ApiKey => ({
   rotatedFrom: key.rotatedFrom,
   rotatedTo: key.rotatedTo,
   lastUsedAt: isoTimeOrNull(key.lastUsedAt),
+  lastUsedAddress: key.lastUsedAddress,
 })
 
 /** The last time that ISO 8601 writes with a year of four digits. */

@@ -24,6 +24,7 @@ import type { Subjects } from './subjects.ts'
 import { prefixPattern } from './token.ts'
 import { resolveIssuer, type TokenSource } from './token-source.ts'
 import { createUsage, type Usage } from './usage.ts'
+import { createUsageStore } from './usage-store.ts'
 
 export type ApikeyOptions<Permission extends string> = TokenSource & {
   /** The id of this service: what `aud` of a token must contain. */
@@ -194,7 +195,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     migrate(database, migrations, clock)
     if (typeof given === 'string') settle(database)
     const store = createSqliteKeyStore({ database, clock })
-    const usage = createUsage({ store, clock })
+    const usage = createUsage({ store: createUsageStore({ database }), clock })
     const followed =
       feed === null
         ? null
@@ -310,7 +311,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
       }
     },
     onDecided: ({ keyId }, isAllowed) => {
-      if (keyId !== undefined && isAllowed) open().usage.record(keyId)
+      if (keyId !== undefined && isAllowed) open().usage.record(keyId, 'accepted', null)
     },
   })
     .onStart(app => {

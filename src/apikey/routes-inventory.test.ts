@@ -30,6 +30,7 @@ describe('every route of an app behind the guard', () => {
       ['POST', '/api-keys', 'any', false],
       ['GET', '/api-keys', 'any', false],
       ['GET', '/api-keys/key_0123456789abcdef', 'any', false],
+      ['GET', '/api-keys/key_0123456789abcdef/usage', 'any', false],
       ['PATCH', '/api-keys/key_0123456789abcdef', 'any', false],
       ['DELETE', '/api-keys/key_0123456789abcdef', 'any', false],
       ['POST', '/api-keys/key_0123456789abcdef/rotate', 'any', false],
@@ -101,6 +102,7 @@ describe('the routes on which keys are managed', () => {
       ['DELETE', '/api-keys', 'HEAD, GET, POST'],
       ['POST', '/api-keys/key_1', 'HEAD, GET, PATCH, DELETE'],
       ['GET', '/api-keys/key_1/rotate', 'POST'],
+      ['POST', '/api-keys/key_1/usage', 'HEAD, GET'],
     ] as const) {
       const response = await fetch(served.url + path, { method })
       expect([response.status, response.headers.get('allow')]).toEqual([405, allow])

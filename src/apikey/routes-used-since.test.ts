@@ -26,10 +26,10 @@ describe('GET /api-keys?usedSince=', () => {
   test('tells what a disable would stop, with uses of this very moment', async () => {
     const [before, then, never] = [await make('ann'), await make('ann'), await make('ann')]
     await make('bob')
-    usage().record(before)
+    usage().record(before, 'accepted', null)
     now += 1_000
     const since = iso(now)
-    usage().record(then)
+    usage().record(then, 'accepted', null)
     const answer = await list(`owner=usr_ann&usedSince=${since}`)
     expect(answer.status).toBe(200)
     expect(idsOf(answer)).toEqual([then])
@@ -54,7 +54,7 @@ describe('GET /api-keys?usedSince=', () => {
   test('a time with an offset is the moment that it names, up to the millisecond', async () => {
     const id = await make('ann')
     now = Date.UTC(2026, 1, 1, 12)
-    usage().record(id)
+    usage().record(id, 'accepted', null)
     for (const [time, isIn] of [
       ['2026-02-01T12:00:00Z', true],
       ['2026-02-01T12:00:00.000Z', true],
@@ -75,7 +75,7 @@ describe('GET /api-keys?usedSince=', () => {
       const id = await make('ann')
       if (index % 2 === 0) used.push(id)
     }
-    for (const id of used) usage().record(id)
+    for (const id of used) usage().record(id, 'accepted', null)
     const seen: unknown[] = []
     let cursor = ''
     do {
@@ -89,18 +89,18 @@ describe('GET /api-keys?usedSince=', () => {
 
   test('people ask about their own keys, and of others only admins do', async () => {
     const id = text(await host.by('root', 'POST', '/api-keys', { body: { name: 'ci' } }), 'id')
-    usage().record(id)
+    usage().record(id, 'accepted', null)
     expect(idsOf(await list(`usedSince=${iso(now)}`, 'user'))).toEqual([id])
     expect((await list(`owner=usr_ann&usedSince=${iso(now)}`, 'user')).status).toBe(403)
   })
 
   test('is a 503 where the uses can not be written: an answer without them would be wrong', async () => {
-    const spy = spyOn(internalsOf(host.auth).store(), 'recordUses')
+    const spy = spyOn(usage(), 'flush')
     spy.mockImplementation(async () => {
       throw new Failure('unavailable')
     })
     const id = await make('ann')
-    usage().record(id)
+    usage().record(id, 'accepted', null)
     const answer = await list(`owner=usr_ann&usedSince=${iso(now)}`)
     expect([answer.status, members(answer).code]).toEqual([503, 'unavailable'])
     expect((await list('owner=usr_ann')).status).toBe(200)

@@ -45,6 +45,7 @@ describe('POST /api-keys', () => {
       rotatedFrom: null,
       rotatedTo: null,
       lastUsedAt: null,
+      lastUsedAddress: null,
     })
     expect(answer.headers.get('location')).toBe(`/api-keys/key_${parts?.id}`)
     expect(answer.headers.get('cache-control')).toBe('no-store')

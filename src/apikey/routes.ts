@@ -27,6 +27,7 @@ import type { Principal } from './principal.ts'
 import { problems } from './problems.ts'
 import type { KeyScope } from './store.ts'
 import { strictBody } from './strict-body.ts'
+import { usageRoutes } from './usage-routes.ts'
 
 export type ApikeyRoutesOptions = {
   /**
@@ -120,6 +121,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         detail: { summary: 'Read a key' },
       },
     )
+    .use(usageRoutes({ auth, problems: installed, scopeOf }))
     .patch(
       '/:id',
       async ({ principal, params, body, request, server }) => {

@@ -25,6 +25,7 @@ export const recordColumns = {
   rotatedFrom: apiKeys.rotatedFrom,
   rotatedTo: apiKeys.rotatedTo,
   lastUsedAt: apiKeys.lastUsedAt,
+  lastUsedAddress: apiKeys.lastUsedAddress,
 }
 
 export const unexpired = (now: number) => or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now))

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Position } from '../lib/cursor.ts'
 import type { KeyRecord, KeyScope, KeyStore } from './store.ts'
 import { codeOf, newKey, newMaterial, secretHash } from './test-store.ts'
+import type { UsageStore } from './usage-store.ts'
 
 /** A row of the audit trail, as far as it says what happened. */
 export type AuditEntry = {
@@ -19,6 +20,9 @@ export type AuditEntry = {
 export type StorePair = {
   readonly first: KeyStore
   readonly second: KeyStore
+  /** The same of their uses. */
+  readonly firstUses: UsageStore
+  readonly secondUses: UsageStore
   /** The audit trail, oldest first. */
   audit(): AuditEntry[]
   close(): void
@@ -61,6 +65,7 @@ export const describeKeyStore = (name: string, open: (clock: Clock) => StorePair
           rotatedFrom: null,
           rotatedTo: null,
           lastUsedAt: null,
+          lastUsedAddress: null,
         })
         expect(await pair.second.find(given.id, ann)).toEqual(made)
         expect(pair.audit()).toEqual([

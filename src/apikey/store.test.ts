@@ -12,6 +12,7 @@ import { createSqliteKeyStore, type KeyStore, type KeyTransfer } from './store.t
 import { describeKeyTransfer } from './store-transfer.contract.ts'
 import { describeKeyUses } from './store-uses.contract.ts'
 import { codeOf, newKey, newMaterial, openKeyDatabase } from './test-store.ts'
+import { createUsageStore } from './usage-store.ts'
 
 const auditOf = (database: Database): AuditEntry[] =>
   drizzle({ client: database })
@@ -30,7 +31,15 @@ const auditOf = (database: Database): AuditEntry[] =>
 const inMemory = (clock: Clock): StorePair => {
   const database = openKeyDatabase()
   const store = createSqliteKeyStore({ database, clock })
-  return { first: store, second: store, audit: () => auditOf(database), close: () => database.close() }
+  const uses = createUsageStore({ database })
+  return {
+    first: store,
+    second: store,
+    firstUses: uses,
+    secondUses: uses,
+    audit: () => auditOf(database),
+    close: () => database.close(),
+  }
 }
 
 const inFile = (clock: Clock): StorePair => {
@@ -40,6 +49,8 @@ const inFile = (clock: Clock): StorePair => {
   return {
     first: createSqliteKeyStore({ database: one, clock }),
     second: createSqliteKeyStore({ database: two, clock }),
+    firstUses: createUsageStore({ database: one }),
+    secondUses: createUsageStore({ database: two }),
     audit: () => auditOf(two),
     close: () => {
       one.close()

@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, asc, eq, gt, gte, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, gte, isNull, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -31,6 +31,8 @@ export type KeyRecord = {
   readonly rotatedTo: string | null
   /** Written in the background, some time after the use. */
   readonly lastUsedAt: number | null
+  /** Where that use came from: the address of the peer. */
+  readonly lastUsedAddress: string | null
 }
 
 /** What makes a key: its names and the hash of its secret. */
@@ -47,9 +49,6 @@ export type KeyChanges = {
   readonly enabled?: boolean
   readonly expiresAt?: number | null
 }
-
-/** A use of a key. */
-export type KeyUse = { readonly id: string; readonly at: number }
 
 export type KeyTransfer = {
   readonly from: string
@@ -117,8 +116,6 @@ export type KeyStore = {
    * one may do what `to` may not, `api_key_limit_reached` when `to` would have too many.
    */
   transfer(transfer: KeyTransfer, context: AuditContext): Promise<Transferred>
-  /** Notes when keys were last used, in one transaction and without audit. An earlier time than is known changes nothing. */
-  recordUses(uses: readonly KeyUse[]): Promise<void>
   /**
    * For whoever remembers what `findCredential` said. The listener is told of changes of this store in the step that
    * commits them, and of those of other writers whenever the watch is asked to catch up.
@@ -171,17 +168,6 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
     if (found === undefined) throw failure('api_key_not_found')
     return found
   }
-
-  const use = db
-    .update(apiKeys)
-    .set({ lastUsedAt: sql`${sql.placeholder('at')}` })
-    .where(
-      and(
-        eq(apiKeys.id, sql.placeholder('id')),
-        or(isNull(apiKeys.lastUsedAt), lt(apiKeys.lastUsedAt, sql.placeholder('at'))),
-      ),
-    )
-    .prepare()
 
   // On the path of every request that brings a key, so prepared once.
   const credential = db
@@ -326,10 +312,5 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
       }),
 
     watch: changes.watch,
-
-    recordUses: uses =>
-      write(() => {
-        for (const { id, at } of uses) use.run({ id, at })
-      }),
   }
 }

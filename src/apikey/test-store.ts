@@ -5,6 +5,7 @@ import { migrate } from '../lib/migrate.ts'
 import { openDatabase, settle } from '../lib/sqlite.ts'
 import type { KeyMaterial, NewKey } from './store.ts'
 import { formatKey, generateKey, publicId, startOf } from './token.ts'
+import { createUsageStore } from './usage-store.ts'
 
 /** Opens a migrated database as a service does, for tests. */
 export const openKeyDatabase = (path = ':memory:'): Database => {
@@ -39,6 +40,12 @@ export const newKey = (ownerId: string, changes: Partial<NewKey> = {}): NewKey =
   expiresAt: null,
   ...changes,
 })
+
+/** Writes that a key was let in. */
+export const writeUse = (database: Database, id: string, lastUsedAt: number): Promise<number> =>
+  createUsageStore({ database }).recordUses([
+    { id, day: 0, lastUsedAt, lastUsedAddress: null, counts: [{ outcome: 'accepted', uses: 1 }] },
+  ])
 
 /** The code of the Failure that a promise is rejected with, or null when it is fulfilled. */
 export const codeOf = async (promise: Promise<unknown>): Promise<unknown> => {

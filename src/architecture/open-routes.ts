@@ -27,6 +27,7 @@ const keyRoutes = [
   'POST /api-keys',
   'GET /api-keys',
   'GET /api-keys/:id',
+  'GET /api-keys/:id/usage',
   'PATCH /api-keys/:id',
   'DELETE /api-keys/:id',
   'POST /api-keys/:id/rotate',

@@ -32,6 +32,7 @@ type PostApiKeys = {
   rotatedFrom: string | null
   rotatedTo: string | null
   lastUsedAt: string | null
+  lastUsedAddress: string | null
   key: string
 }
 
@@ -58,6 +59,7 @@ type GetApiKeys = {
     rotatedFrom: string | null
     rotatedTo: string | null
     lastUsedAt: string | null
+    lastUsedAddress: string | null
   }[]
   nextCursor: string | null
 }
@@ -77,6 +79,36 @@ type GetApiKeysId = {
   rotatedFrom: string | null
   rotatedTo: string | null
   lastUsedAt: string | null
+  lastUsedAddress: string | null
+}
+
+type GetApiKeysIdUsage = {
+  keyId: string
+  from: string
+  to: string
+  lastUsedAt: string | null
+  lastUsedAddress: string | null
+  total: {
+    accepted: number
+    refused: {
+      api_key_revoked?: number
+      api_key_disabled?: number
+      api_key_expired?: number
+      api_key_owner_inactive?: number
+      insufficient_permission?: number
+    }
+  }
+  days: {
+    day: string
+    accepted: number
+    refused: {
+      api_key_revoked?: number
+      api_key_disabled?: number
+      api_key_expired?: number
+      api_key_owner_inactive?: number
+      insufficient_permission?: number
+    }
+  }[]
 }
 
 type PatchApiKeysIdBody = {
@@ -106,6 +138,7 @@ type PostApiKeysTransfer = {
     rotatedFrom: string | null
     rotatedTo: string | null
     lastUsedAt: string | null
+    lastUsedAddress: string | null
   }[]
   remaining: number
 }
@@ -177,6 +210,10 @@ export type Checks = [
   // GET /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['get'], GetApiKeysId>>,
   None<WrongErrors<ReturnType<Client['api-keys']>['get'], Status, Problem<Code>>>,
+  // GET /api-keys/:id/usage
+  None<WrongData<ReturnType<Client['api-keys']>['usage']['get'], GetApiKeysIdUsage>>,
+  None<AnyQuery<ReturnType<Client['api-keys']>['usage']['get']>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['usage']['get'], Status, Problem<Code>>>,
   // PATCH /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['patch'], GetApiKeysId>>,
   None<WrongBody<ReturnType<Client['api-keys']>['patch'], PatchApiKeysIdBody | undefined>>,
