@@ -58,18 +58,19 @@ const createThread = (path: string) => {
       worker ??= start()
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       worker.onmessage = () => resolve()
-      worker.onerror = ({ message }) => reject(new Error(message))
+      worker.onerror = ({ message }) => {
+        end()
+        reject(new Error(message))
+      }
       const late = setTimeout(() => reject(new Error('The thread does not answer')), mostMilliseconds)
       try {
         worker.postMessage(path)
         await promise
-        idle = setTimeout(end, idleMilliseconds)
-        idle.unref()
-      } catch (error) {
-        end()
-        throw error
       } finally {
         clearTimeout(late)
+        // One that is late is not cut short: it holds a lock of the file.
+        idle = setTimeout(end, idleMilliseconds)
+        idle.unref()
       }
     },
   }
@@ -106,7 +107,8 @@ export const createCheckpoints = (database: Database): Checkpoints => {
 
   return {
     apart: write => {
-      if (!isLogged) return write()
+      // In the midst of a transaction of the host's neither can be changed, and the write fails by itself.
+      if (!isLogged || database.inTransaction) return write()
       const pages = numberOf(database, 'wal_autocheckpoint')
       const level = numberOf(database, 'synchronous')
       if (!isBroken) database.run('PRAGMA wal_autocheckpoint = 0')

@@ -143,6 +143,17 @@ describe('the log of a file', () => {
     expect(pragmas()).toEqual(before)
   })
 
+  test('and the file stay guarded where a transaction of the host is open', () => {
+    database.run('BEGIN')
+    const seen: unknown[] = []
+    createCheckpoints(database).apart(() => seen.push(...pragmas()))
+    database.run('COMMIT')
+    expect([seen, pragmas()]).toEqual([
+      [2, 1_000],
+      [2, 1_000],
+    ])
+  })
+
   test('of another kind is left alone: there a lost page would harm the file', () => {
     database.run('PRAGMA journal_mode = DELETE')
     const before = pragmas()

@@ -121,6 +121,19 @@ describe('what it tells', () => {
     ])
   })
 
+  test('uses of keys that were never counted, where keys are used', async () => {
+    let lost = 0
+    await using served = serve(
+      new Elysia().use(problems).use(metrics({ problems, service: 'test', usageLost: () => lost })),
+    )
+    const read = async () =>
+      sampleOf(await (await fetch(`${served.url}/metrics`)).text(), 'latchkey_key_usage_lost_total')
+    expect(await read()).toBe('0')
+    lost = 7
+    expect([await read(), await read()]).toEqual(['7', '7'])
+    expect((await fromHere()).text).not.toContain('latchkey_key_usage')
+  })
+
   test('the same numbers once, however often it is asked', async () => {
     await using served = serve(app(null))
     const used = (): number => {

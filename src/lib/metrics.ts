@@ -64,6 +64,18 @@ const addFeedMetrics = (registers: Registry[], feed: () => FeedGauges | null): v
   })
 }
 
+const addUsageMetrics = (registers: Registry[], lost: () => number): void => {
+  new Counter({
+    name: 'latchkey_key_usage_lost_total',
+    help: 'Uses of API keys that were never counted: the database could not take them for too long.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(lost())
+    },
+  })
+}
+
 /** Headers by which a proxy says that it asks for somebody else. */
 const forwarding = [
   'forwarded',
@@ -93,6 +105,8 @@ export type MetricsOptions<Code extends string> = {
   readonly token?: string | undefined
   /** Absent where no feed is followed. */
   readonly feed?: () => FeedGauges | null
+  /** Uses of keys that were never counted, where keys are used. */
+  readonly usageLost?: () => number
 }
 
 /**
@@ -100,10 +114,17 @@ export type MetricsOptions<Code extends string> = {
  * else there is nothing here. A proxy on this machine that sends none of the usual headers looks like this machine, so
  * that behind one of these a token is needed.
  */
-export const metrics = <Code extends string>({ problems, service, token, feed }: MetricsOptions<Code>) => {
+export const metrics = <Code extends string>({
+  problems,
+  service,
+  token,
+  feed,
+  usageLost,
+}: MetricsOptions<Code>) => {
   const registry = new Registry()
   addProcessMetrics([registry], service)
   if (feed !== undefined) addFeedMetrics([registry], feed)
+  if (usageLost !== undefined) addUsageMetrics([registry], usageLost)
 
   const isLetIn = (headers: Headers, address: string | undefined): boolean =>
     token === undefined

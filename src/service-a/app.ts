@@ -56,7 +56,13 @@ export const createServiceApp = ({
     .use(describeApi ? description : new Elysia())
     .use(health({ problems, ready, lifecycle }))
     .use(
-      metrics({ problems, service: 'service-a', token: metricsToken, feed: () => internalsOf(guard).feed() }),
+      metrics({
+        problems,
+        service: 'service-a',
+        token: metricsToken,
+        feed: () => internalsOf(guard).feed(),
+        usageLost: () => internalsOf(guard).usage().lost(),
+      }),
     )
     .use(
       keyRoutes({
