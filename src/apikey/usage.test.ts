@@ -80,7 +80,7 @@ const turns = async (count = 20): Promise<void> => {
 }
 
 describe('uses of keys', () => {
-  test('are written when somebody says so and not before: how often, when last and from where', async () => {
+  test('KEY-14: are written when somebody says so and not before: how often, when last and from where', async () => {
     usage.record('key_a', 'accepted', '192.0.2.1')
     use('key_b')
     now = 2_000
@@ -256,6 +256,30 @@ describe('uses of one key', () => {
     expect(rows()).toEqual({ 'key_a 0 accepted': 1 })
     await usage.flush()
     expect(rows()).toEqual({ 'key_a 0 accepted': 1 })
+  })
+
+  test('that come while the others can not be written are kept together with them', async () => {
+    use('key_a')
+    usage.record('key_a', 'api_key_expired', here)
+    usage.record('key_b', 'accepted', here)
+    failing = 2
+    meanwhile = () => {
+      now += 1
+      use('key_a')
+      usage.record('key_a', 'api_key_expired', here)
+      usage.record('key_b', 'api_key_disabled', here)
+    }
+    expect(await codeOf(usage.flushKey('key_b'))).toBe('unavailable')
+    expect(await codeOf(usage.flushKey('key_a'))).toBe('unavailable')
+    meanwhile = () => undefined
+    await usage.flush()
+    expect(rows()).toEqual({
+      'key_a 0 accepted': 3,
+      'key_a 0 api_key_expired': 3,
+      'key_b 0 accepted': 1,
+      'key_b 0 api_key_disabled': 2,
+    })
+    expect(lastUses()).toEqual({ key_a: 1_002, key_b: 1_000 })
   })
 
   test('are kept where they can not be written, whatever happened to their day', async () => {

@@ -40,7 +40,7 @@ export type UsageOptions = {
   readonly store: UsageStore
   readonly clock: Clock
   /**
-   * Notes that are kept at most, one a key and day, of about 150 bytes. Once half of them are taken they are written
+   * Notes that are kept at most, one a key and day, of about 220 bytes. Once half of them are taken they are written
    * without being asked for.
    */
   readonly maxEntries?: number
