@@ -1,4 +1,5 @@
 import type { Database } from 'bun:sqlite'
+import { resolve as resolvePath } from 'node:path'
 
 /**
  * Keeps the disk out of the way of small writes that come by the thousand and may be lost to a power cut. Elsewhere each
@@ -37,6 +38,7 @@ self.onmessage = ({ data }) => {
 
 /** A thread that copies the log of a file, and ends when nobody asks any more. */
 const createThread = (path: string) => {
+  let url: string | null = null
   let worker: Worker | null = null
   let idle: ReturnType<typeof setTimeout> | undefined
 
@@ -45,7 +47,7 @@ const createThread = (path: string) => {
     worker = null
   }
   const start = (): Worker => {
-    const url = URL.createObjectURL(new Blob([program], { type: 'application/javascript' }))
+    url ??= URL.createObjectURL(new Blob([program], { type: 'application/javascript' }))
     const made = new Worker(url)
     made.unref()
     return made
@@ -65,12 +67,12 @@ const createThread = (path: string) => {
       const late = setTimeout(() => reject(new Error('The thread does not answer')), mostMilliseconds)
       try {
         worker.postMessage(path)
+        // One that is late is not ended: it may hold a lock of the file.
         await promise
-      } finally {
-        clearTimeout(late)
-        // One that is late is not cut short: it holds a lock of the file.
         idle = setTimeout(end, idleMilliseconds)
         idle.unref()
+      } finally {
+        clearTimeout(late)
       }
     },
   }
@@ -86,7 +88,7 @@ const normal = 1
 
 export const createCheckpoints = (database: Database): Checkpoints => {
   const isFile = !['', ':memory:'].includes(database.filename)
-  const thread = createThread(database.filename)
+  const thread = createThread(resolvePath(database.filename))
   // In another mode of the journal the file itself would be at risk.
   const isLogged =
     isFile && database.query<Record<string, unknown>, []>('PRAGMA journal_mode').values().flat()[0] === 'wal'

@@ -95,6 +95,23 @@ describe('GET /api-keys/:id/usage', () => {
     }
   })
 
+  test('any other query is answered, and with a name where it is refused', async () => {
+    const { id } = await make()
+    for (const query of [
+      '?days=NaN',
+      '?days=1e999',
+      '?days=1&days=2',
+      '?days[]=1',
+      '?days=%00',
+      '?days={}',
+    ]) {
+      const answer = await read(id, query)
+      expect([query, answer.status === 200 || answer.status === 422]).toEqual([query, true])
+      if (answer.status === 422)
+        expect([query, answer.text]).toEqual([query, expect.stringContaining('days')])
+    }
+  })
+
   test('is there for a revoked key as well: somebody may still come with it', async () => {
     const { id, key } = await make()
     await host.with(key, 'GET', '/whoami')

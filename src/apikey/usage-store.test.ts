@@ -111,6 +111,19 @@ describe('a transaction of uses', () => {
   })
 })
 
+test('the counts of a key, and those that are too old, are found through an index', () => {
+  const plan = (sql: string): string =>
+    database
+      .query<{ detail: string }, []>(`EXPLAIN QUERY PLAN ${sql}`)
+      .all()
+      .map(({ detail }) => detail)
+      .join('; ')
+  const counts = plan("SELECT * FROM api_key_usage WHERE key_id = 'x' AND day BETWEEN 1 AND 2 ORDER BY day")
+  expect(counts).toContain('key_id=? AND day>? AND day<?')
+  expect(counts).not.toContain('TEMP B-TREE')
+  expect(plan('SELECT rowid FROM api_key_usage WHERE day < 5 LIMIT 32')).toContain('api_key_usage_by_day')
+})
+
 describe('the log of a file', () => {
   const logBytes = (): number => statSync(`${path}-wal`).size
   const pragmas = (): unknown[] =>
