@@ -27,7 +27,7 @@ const followed: Subjects = {
   isEnded: () => false,
 }
 const owners = (subjects: Subjects | null, findOwner?: FindOwner) =>
-  createOwners({ roles, subjects: () => subjects, findOwner })
+  createOwners({ roles, feed: () => subjects, findOwner })
 
 describe('what an owner may do', () => {
   test('is for callers what their credential says, users and service accounts alike', async () => {

@@ -20,7 +20,8 @@ export const manageKeys = 'api-keys:manage'
 
 export type OwnersOptions = {
   readonly roles: RolePermissions
-  readonly subjects: () => Subjects | null
+  /** Null where no change feed is followed. */
+  readonly feed: () => Subjects | null
   readonly findOwner: FindOwner | undefined
 }
 
@@ -46,11 +47,11 @@ const isScope = (word: string): boolean => isPermission(word) && !word.includes(
 const unknownOwner = (field: string, rule: string) =>
   new Failure<KeyCode>('owner_unknown', { errors: [{ field, rule }] })
 
-export const createOwners = ({ roles, subjects, findOwner }: OwnersOptions): Owners => {
+export const createOwners = ({ roles, feed, findOwner }: OwnersOptions): Owners => {
   /** The host asks whoever it wants; else the change feed has told, where one is followed. */
   const find = async (ownerId: string, request: Request, field: string): Promise<Owner | null> => {
     if (findOwner !== undefined) return findOwner(ownerId, request)
-    const followed = subjects()
+    const followed = feed()
     if (followed === null) {
       throw unknownOwner(field, 'must be the caller: this service knows no other owners')
     }

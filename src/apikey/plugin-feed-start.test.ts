@@ -53,7 +53,7 @@ describe.each<StaleMode>(['allow', 'deny'])('after a restart, in mode %s', stale
 
     login.instead = () => null
     gate.resolve(null)
-    await until(() => internalsOf(auth).subjects()?.find('usr_ann')?.status === 'disabled')
+    await until(() => internalsOf(auth).feed()?.find('usr_ann')?.status === 'disabled')
     expect([(await get()).status, ran]).toEqual([401, []])
     expect((await health()).status).toBe('ok')
   })

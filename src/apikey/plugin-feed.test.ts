@@ -51,7 +51,7 @@ describe('a feed that is followed', () => {
     await start()
     expect((await get()).status).toBe(200)
     login.setState('usr_ann', { status: 'disabled' })
-    await until(() => internalsOf(auth).subjects()?.find('usr_ann')?.status === 'disabled')
+    await until(() => internalsOf(auth).feed()?.find('usr_ann')?.status === 'disabled')
     const answer = await get()
     expect([answer.status, code(answer), ran.length]).toEqual([401, 'token_invalid', 1])
     expect(answer.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"')
@@ -61,7 +61,7 @@ describe('a feed that is followed', () => {
     const { get, start, auth } = follow()
     await start()
     login.change({ subjectId: 'usr_ann', sessionId: 'ses_1' })
-    await until(() => internalsOf(auth).subjects()?.isEnded('ses_1') === true)
+    await until(() => internalsOf(auth).feed()?.isEnded('ses_1') === true)
     expect([(await get({ sid: 'ses_1' })).status, (await get({ sid: 'ses_2' })).status]).toEqual([401, 200])
   })
 
@@ -80,7 +80,7 @@ describe('a feed that is followed', () => {
     const after = async (state: Parameters<FeedServer['setState']>[1]) => {
       login.setState('usr_ann', state)
       await until(() => {
-        const found = internalsOf(auth).subjects()?.find('usr_ann')
+        const found = internalsOf(auth).feed()?.find('usr_ann')
         return Object.entries(state).every(([name, value]) => Bun.deepEquals(Object(found)[name], value))
       })
       const answer = await use()
@@ -165,7 +165,7 @@ describe('options', () => {
     })
     await using _ = serve(host(auth).app)
     expect(stage.said).toEqual([expect.stringMatching(/^warn: no change feed is followed/)])
-    expect([internalsOf(auth).feed(), internalsOf(auth).subjects(), login.asked]).toEqual([null, null, []])
+    expect([internalsOf(auth).feed(), login.asked]).toEqual([null, []])
     expect(await internalsOf(auth).health()).toEqual({ status: 'ok', feedLagSeconds: null })
   })
 

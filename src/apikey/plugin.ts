@@ -20,7 +20,6 @@ import type { Principal } from './principal.ts'
 import type { StaleMode } from './staleness.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { createSubjectFeed, type FeedStatus, type SubjectFeed } from './subject-feed.ts'
-import type { Subjects } from './subjects.ts'
 import { prefixPattern } from './token.ts'
 import { resolveIssuer, type TokenSource } from './token-source.ts'
 import { createUsage, type Usage } from './usage.ts'
@@ -67,11 +66,9 @@ export type ApikeyInternals = {
   readonly usage: () => Usage
   /** What was verified a moment ago. */
   readonly cache: VerifiedCache<Remembered>
-  /** What the change feed told of owners and callers; null where none is followed. */
-  readonly subjects: () => Subjects | null
   readonly clock: Clock
   readonly roles: RolePermissions
-  /** The feed itself; null where none is followed. */
+  /** The change feed, and what it told of owners and callers; null where none is followed. */
   readonly feed: () => SubjectFeed | null
   /** `unavailable` unless the database answers, some key to verify with is known and the feed has told enough. */
   readonly health: () => Promise<Health>
@@ -332,7 +329,6 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     store: () => open().store,
     usage: () => open().usage,
     cache,
-    subjects: () => open().feed,
     feed: () => open().feed,
     clock,
     roles,

@@ -43,7 +43,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
   problems: installed,
   findOwner,
 }: ApikeyRoutesOptions & { readonly auth: Apikey<Permission>; readonly problems: Problems<Code> }) => {
-  const { keys, store, usage, subjects, clock, roles } = internalsOf(auth)
+  const { keys, store, usage, feed, clock, roles } = internalsOf(auth)
 
   const scopeOf = ({ ownerId, permissions }: Principal): KeyScope =>
     allows(permissions, manageKeys) ? 'all' : { ownerId }
@@ -55,7 +55,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     return status(201, { ...toApiKey(key), key: text })
   }
 
-  const { grantableBy, requireManager } = createOwners({ roles, subjects, findOwner })
+  const { grantableBy, requireManager } = createOwners({ roles, feed, findOwner })
 
   return new Elysia({ name: 'latchkey/api-keys', prefix: '/api-keys', tags: ['API keys'] })
     .use(installed)
