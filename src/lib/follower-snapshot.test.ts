@@ -223,6 +223,35 @@ describe('a position that was left when a snapshot was cut short', () => {
     expect(server.asked).toContain('/changes/snapshot')
   })
 
+  test('is shown whatever the snapshot was begun for', async () => {
+    const { server, known, settle } = set
+    const { store } = known
+    let left: FeedPosition | null = null
+    set.follow({
+      store: {
+        ...store,
+        former: () => left,
+        beginSnapshot: generation => {
+          left = store.position()
+          return store.beginSnapshot(generation)
+        },
+      },
+    })
+    await settle()
+    for (let index = 0; index < 20; index += 1) server.subjects.set(`usr_${index}`, active())
+    server.pageSize = 10
+    let isCut = false
+    server.instead = ({ url }, path) => {
+      if (isCut || (path !== '/changes' && !url.includes('page='))) return null
+      isCut = path !== '/changes'
+      return new Response(null, { status: 410 })
+    }
+    server.setState('usr_x', { status: 'active' })
+    await until(() => isCut && server.asked.at(-1)?.includes('wait=5') === true)
+    const asked = server.asked.filter(path => path.includes('limit=1&'))
+    expect(asked).toEqual(['/changes?after=g1.1&limit=1&wait=0&follower=test'])
+  })
+
   test('that was never there is not asked about', async () => {
     const { server, settle } = set
     followWith(null)

@@ -161,7 +161,7 @@ export const createFollower = ({
     const pause = pace.beforeResync()
     if (pause > 0) await sleep(pause, signal)
     if (signal.aborted) return
-    if (reason === 'no_position') await showFormer()
+    await showFormer()
     let isTold = false
     const { subjects, restored } = await takeSnapshot(() => {
       pace.resyncBegan()
