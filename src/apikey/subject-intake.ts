@@ -132,8 +132,11 @@ export const createSubjectIntake = ({ clock, listOf, onChange }: SubjectIntakeOp
       }
       const { id, sequence } = fact
       const { status, roles, scopes, tokensSince } = fact.state
-      const before = subjects.get(id)?.status ?? 'active'
-      const restoredFrom = isSnapshot && status === 'active' && before !== 'active' ? before : null
+      const before = subjects.get(id)
+      // What this snapshot itself has told already is changed by what happened since, or was newer than this page.
+      const isOverridden = isSnapshot && before !== undefined && before.epoch < epoch
+      const restoredFrom =
+        isOverridden && status === 'active' && before.status !== 'active' ? before.status : null
       put(
         {
           id,

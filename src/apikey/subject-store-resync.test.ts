@@ -102,6 +102,18 @@ describe('a resync', () => {
     ])
   })
 
+  test('tells of nobody whom the snapshot had inactive and a change has enabled, or the other way round', async () => {
+    const store = stage.open()
+    await stage.snapshot(store, [subject('usr_ann', active, 0), subject('usr_bob', active, 0)])
+    const run = store.beginSnapshot('g2')
+    await run.add([subject('usr_ann', disabled, 5)])
+    await run.add([subject('usr_ann', active, 6), subject('usr_bob', disabled, 7)])
+    await run.add([subject('usr_bob', active, 5)])
+    expect(await run.finish(at('c7', 'g2'), 5, stage.time.now)).toEqual({ count: 0, ids: [] })
+    expect(statuses(store, 'usr_ann', 'usr_bob')).toEqual(['active', 'disabled'])
+    expect(stage.audit()).toEqual([])
+  })
+
   test('names twenty of many, and counts them all', async () => {
     const store = stage.open()
     const many = (state: SubjectState) =>
