@@ -1,7 +1,7 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import { ask } from '../lib/test-http.ts'
 import { serve } from '../lib/test-serve.ts'
-import { internalsOf } from './plugin.ts'
+import { internalsOf } from './internals.ts'
 import { createHost, members } from './test-host.ts'
 
 const host = createHost()

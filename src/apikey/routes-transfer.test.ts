@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import type { Ask } from '../lib/test-http.ts'
-import { internalsOf } from './plugin.ts'
+import { internalsOf } from './internals.ts'
 import { createHost, type Host, members, text } from './test-host.ts'
 
 const owners: Record<string, { roles?: string[]; scopes?: string[] }> = {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { Failure } from '../lib/failure.ts'
-import { internalsOf } from './plugin.ts'
+import { internalsOf } from './internals.ts'
 import { createHost, type Host, members, text } from './test-host.ts'
 
 let now: number

@@ -5,6 +5,7 @@ import { limitOf } from '../lib/page-query.ts'
 import { allows } from '../lib/permission.ts'
 import type { Problems } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
+import { internalsOf } from './internals.ts'
 import type { IssuedKey } from './keys.ts'
 import {
   ApiKey,
@@ -22,7 +23,7 @@ import {
   toUsedSince,
 } from './model.ts'
 import { createOwners, type FindOwner, manageKeys } from './owners.ts'
-import { type Apikey, internalsOf } from './plugin.ts'
+import type { Apikey } from './plugin.ts'
 import type { Principal } from './principal.ts'
 import { problems } from './problems.ts'
 import type { KeyScope } from './store.ts'

@@ -2,7 +2,9 @@ import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import { clientId, clientSecret, type FeedServer, serveFeed, until } from '../lib/test-feed-server.ts'
 import { ask } from '../lib/test-http.ts'
 import { serve } from '../lib/test-serve.ts'
-import { type ApikeyOptions, apikey, internalsOf } from './plugin.ts'
+import { internalsOf } from './internals.ts'
+import type { ApikeyOptions } from './options.ts'
+import { apikey } from './plugin.ts'
 import { claims, host, roles, secret } from './test-plugin.ts'
 
 export type FeedHostOptions = Partial<ApikeyOptions<'notes:read' | 'notes:*'>>

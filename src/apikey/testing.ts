@@ -2,7 +2,8 @@ import { bySystem } from '../lib/audit.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import type { RolePermissions } from '../lib/permission.ts'
-import { apikey, internalsOf } from './plugin.ts'
+import { internalsOf } from './internals.ts'
+import { apikey } from './plugin.ts'
 
 export type TestAuthOptions<Permission extends string> = {
   readonly roles: RolePermissions<Permission>

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, spyOn, test } from 'bun:test'
 import { Failure } from '../lib/failure.ts'
 import type { Answer } from '../lib/test-http.ts'
-import { internalsOf } from './plugin.ts'
+import { internalsOf } from './internals.ts'
 import { createHost, type Host, members, text } from './test-host.ts'
 import { dayMilliseconds } from './usage-notes.ts'
 import { usageOutcomes } from './usage-outcomes.ts'

@@ -3,7 +3,7 @@ import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
 import { allows, isPermission } from './permission.ts'
 import { type ErrorAnswer, type ProblemTable, Refusal, respondIn } from './problem.ts'
-import { factsOf, pathOf } from './request.ts'
+import { type AddressSource, factsOf, pathOf } from './request.ts'
 
 /** What a guard must know of whoever it lets in. */
 export type GuardedPrincipal = {
@@ -23,10 +23,15 @@ export type GuardOptions<Principal extends GuardedPrincipal> = {
   /** Judges the credential in the headers; `jwtOnly` where an API key will not do, which is then not looked up. */
   readonly authenticate: (
     request: Request,
-    options: { jwtOnly: boolean },
+    options: { jwtOnly: boolean; server: AddressSource },
   ) => Outcome<Principal> | Promise<Outcome<Principal>>
   /** Told of each caller whose credential is good, and whether the route lets them in. On the path of every request. */
-  readonly onDecided?: (principal: Principal, isAllowed: boolean, request: Request) => void
+  readonly onDecided?: (
+    principal: Principal,
+    isAllowed: boolean,
+    request: Request,
+    server: AddressSource,
+  ) => void
   /** The codes that the guard itself answers with in an app that has no `problems()`. */
   readonly table: ProblemTable<string>
   readonly body: BodyLimits
@@ -88,9 +93,9 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   const unjudged = (error: unknown): Judged => ({ ok: false, refusal: error })
 
   /** What can't be judged is refused like what is judged bad, and thrown where a throw keeps its meaning. */
-  const judge = (request: Request, jwtOnly: boolean): Judged | Promise<Judged> => {
+  const judge = (request: Request, server: AddressSource, jwtOnly: boolean): Judged | Promise<Judged> => {
     try {
-      const outcome = authenticate(request, { jwtOnly })
+      const outcome = authenticate(request, { jwtOnly, server })
       return outcome instanceof Promise ? outcome.catch(unjudged) : outcome
     } catch (error) {
       return unjudged(error)
@@ -142,8 +147,8 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
           introspect: (route: object) => {
             hooks = route
           },
-          parse: async ({ request }) => {
-            const judged = judge(request, jwtOnly())
+          parse: async ({ request, server }) => {
+            const judged = judge(request, server, jwtOnly())
             const admission = admit(request, judged instanceof Promise ? await judged : judged)
             if (!admission.outcome.ok) return refused
             const isJson = /^application\/json\b/i.test(request.headers.get('content-type') ?? '')
@@ -152,10 +157,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             if (body instanceof RefusedBody) admission.body = body
             return body
           },
-          transform: async ({ request }) => {
+          transform: async ({ request, server }) => {
             let admission = admissionOf(request)
             if (admission === null) {
-              const judged = judge(request, jwtOnly())
+              const judged = judge(request, server, jwtOnly())
               admission = admit(request, judged instanceof Promise ? await judged : judged)
             }
             const { outcome, body } = admission
@@ -163,7 +168,7 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             if (body !== null) throw body.failure
             const { principal } = outcome
             admission.isAllowed = permission === 'any' || allows(principal.permissions, permission)
-            onDecided(principal, admission.isAllowed, request)
+            onDecided(principal, admission.isAllowed, request, server)
             if (!admission.isAllowed) throw insufficient(principal)
           },
         }

@@ -2,7 +2,7 @@ import type { PreContext } from 'elysia'
 import { Failure } from './failure.ts'
 import type { Log } from './log.ts'
 import { commonProblems, respond } from './problem.ts'
-import { type AddressSource, factsOf, pathOf } from './request.ts'
+import { type AddressSource, addressOf, factsOf, pathOf } from './request.ts'
 import { StartError } from './start-error.ts'
 
 /**
@@ -37,7 +37,7 @@ export const observe =
       const { method, url } = request
       const path = pathOf(url)
       const { status } = response
-      const address = server()?.requestIP(request)?.address ?? null
+      const address = addressOf(request, server())
       log.request({ requestId: id, method, path, status, code, actorId, address, milliseconds })
       return response
     }

@@ -1,0 +1,168 @@
+import type { Database } from 'bun:sqlite'
+import { migrations } from '../../db/apikey/index.ts'
+import { systemClock } from '../lib/clock.ts'
+import { createVerifier } from '../lib/jwt/verifier.ts'
+import { migrate } from '../lib/migrate.ts'
+import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
+import { createVerifiedCache } from '../lib/verified-cache.ts'
+import type { Followed, Remembered } from './authenticate.ts'
+import { standardOutput } from './feed-log.ts'
+import type { KeyWatch } from './key-changes.ts'
+import { createKeys, type Keys, lowestCost } from './keys.ts'
+import {
+  type ApikeyOptions,
+  defaultCacheEntries,
+  defaultMaxStalenessSeconds,
+  defaultPrefix,
+} from './options.ts'
+import { createSqliteKeyStore, type KeyStore } from './store.ts'
+import { createSubjectFeed, type SubjectFeed } from './subject-feed.ts'
+import { resolveIssuer } from './token-source.ts'
+import { createUsage, type Usage } from './usage.ts'
+import { createUsageStore } from './usage-store.ts'
+
+type Opened = {
+  readonly database: Database
+  readonly store: KeyStore
+  readonly keys: Keys
+  readonly usage: Usage
+  readonly watch: KeyWatch
+  readonly feed: SubjectFeed | null
+}
+
+const usageMilliseconds = 30_000
+
+/** How far behind other processes on the file a key may be taken from memory, milliseconds. */
+const catchUpMilliseconds = 25
+
+/**
+ * What one installed plugin has open and running: the database, the feed, what is remembered, and a timer. Nothing of
+ * it before it is asked for the first time.
+ */
+export const createInstallation = (options: ApikeyOptions<string>) => {
+  const { audience, clock = systemClock, prefix = defaultPrefix, secretHashCost: cost = lowestCost } = options
+  const { staleMode = 'allow', log = standardOutput, cacheEntries = defaultCacheEntries } = options
+  const cache = createVerifiedCache<Remembered>(cacheEntries)
+  const evict = (id: string | null): void => (id === null ? cache.clear() : cache.evict(id))
+
+  let opened: Opened | null = null
+  const {
+    issuer,
+    keys: source,
+    remote,
+    feed,
+  } = resolveIssuer(options, options.allowInsecureLogin ?? false, {
+    clock,
+    isRevoked: kid => opened?.feed?.isKeyRevoked(kid) ?? false,
+    onRevokedPublished: kid =>
+      log.warn({ kid }, 'login publishes a signing key that it revoked: tokens signed with it are refused'),
+  })
+  const verifier = createVerifier({ keys: source, issuer, audience, clock })
+
+  let timer: ReturnType<typeof setInterval> | null = null
+  /** What is asked for after the end must not start anything anew, which nobody would end. */
+  let isStopped = false
+
+  const run = ({ usage, feed: followed }: Opened): void => {
+    // What can't be written is kept, and the next time tries again.
+    timer ??= setInterval(() => void usage.flush().catch(() => undefined), usageMilliseconds)
+    timer.unref()
+    followed?.start()
+  }
+
+  const open = (): Opened => {
+    if (opened !== null) return opened
+    const { database: given, keysPerOwner = 100 } = options
+    const database = typeof given === 'string' ? openDatabase(given) : given
+    migrate(database, migrations, clock)
+    if (typeof given === 'string') settle(database)
+    const store = createSqliteKeyStore({ database, clock })
+    const usage = createUsage({ store: createUsageStore({ database }), clock })
+    const followed =
+      feed === null
+        ? null
+        : createSubjectFeed({
+            feed,
+            remoteKeys: remote,
+            database,
+            audience,
+            maxStalenessSeconds: options.maxStalenessSeconds ?? defaultMaxStalenessSeconds,
+            staleMode,
+            clock,
+            log,
+            onChange: evict,
+          })
+    // What was remembered before is of another database, perhaps.
+    cache.clear()
+    opened = {
+      database,
+      store,
+      usage,
+      watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
+      keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
+      feed: followed,
+    }
+    if (!isStopped) run(opened)
+    return opened
+  }
+
+  /** The feed as it is once something is open: before that there is nothing to ask. */
+  const openFeed = (): SubjectFeed => {
+    const { feed: followed } = open()
+    if (followed === null) throw new Error('No feed is followed')
+    return followed
+  }
+  let caughtUpAt = Number.NEGATIVE_INFINITY
+  /** Looked at when somebody asks, and not by a timer: so the bound holds however late a timer would be. */
+  const catchUp = (): void => {
+    const now = performance.now()
+    if (now - caughtUpAt < catchUpMilliseconds) return
+    open().watch.catchUp()
+    caughtUpAt = now
+  }
+
+  const followed: Followed | null =
+    feed === null
+      ? null
+      : {
+          find: id => openFeed().find(id),
+          isEnded: id => openFeed().isEnded(id),
+          requireCurrent: () => openFeed().requireCurrent(),
+        }
+
+  const start = (): void => {
+    isStopped = false
+    run(open())
+    if (feed !== null) return
+    log.warn(
+      {},
+      'no change feed is followed: credentials are good until they expire, whatever happens to their owners',
+    )
+  }
+
+  let stopping: Promise<void> | null = null
+  const stop = (): Promise<void> => {
+    isStopped = true
+    const current = opened
+    if (current === null || stopping !== null) return stopping ?? Promise.resolve()
+    if (timer !== null) clearInterval(timer)
+    timer = null
+    const end = async (): Promise<void> => {
+      const ended = await Promise.allSettled([current.feed?.stop(), current.usage.flush()])
+      const failed = ended.find(result => result.status === 'rejected')
+      if (failed !== undefined) {
+        log.warn({ error: failed.reason }, 'the last of what is in memory could not be written')
+      }
+      current.watch.stop()
+      if (typeof options.database === 'string') closeDatabase(current.database)
+      opened = null
+      stopping = null
+    }
+    stopping = end()
+    return stopping
+  }
+
+  return { open, cache, verifier, keySource: source, followed, catchUp, start, stop }
+}
+
+export type Installation = ReturnType<typeof createInstallation>

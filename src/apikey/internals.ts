@@ -1,0 +1,42 @@
+import type { Clock } from '../lib/clock.ts'
+import type { RolePermissions } from '../lib/permission.ts'
+import type { VerifiedCache } from '../lib/verified-cache.ts'
+import type { Remembered } from './authenticate.ts'
+import type { Keys } from './keys.ts'
+import type { KeyStore } from './store.ts'
+import type { FeedStatus, SubjectFeed } from './subject-feed.ts'
+import type { Usage } from './usage.ts'
+
+/** Whether requests can be judged, and how long ago `login` was last heard (null for never, or where none is followed). */
+export type Health = { readonly status: FeedStatus; readonly feedLagSeconds: number | null }
+
+/** What the management routes and the host's health check need of an installed plugin. */
+export type ApikeyInternals = {
+  readonly keys: () => Keys
+  readonly store: () => KeyStore
+  readonly usage: () => Usage
+  /** What was verified a moment ago. */
+  readonly cache: VerifiedCache<Remembered>
+  readonly clock: Clock
+  readonly roles: RolePermissions
+  /** The change feed, and what it told of owners and callers; null where none is followed. */
+  readonly feed: () => SubjectFeed | null
+  /** `unavailable` unless the database answers, some key to verify with is known and the feed has told enough. */
+  readonly health: () => Promise<Health>
+  /** Ends following and writes what is in memory alone. The plugin does so when the app stops, but no app waits for it. */
+  readonly stop: () => Promise<void>
+}
+
+const internals = new WeakMap<object, ApikeyInternals>()
+
+/** Makes them known under what the host holds of the plugin. */
+export const setInternals = (auth: object, made: ApikeyInternals): void => {
+  internals.set(auth, made)
+}
+
+/** @throws TypeError for anything that `apikey` did not make. */
+export const internalsOf = (auth: object): ApikeyInternals => {
+  const found = internals.get(auth)
+  if (found === undefined) throw new TypeError('Expected what apikey() returned')
+  return found
+}

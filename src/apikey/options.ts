@@ -1,0 +1,66 @@
+import type { Database } from 'bun:sqlite'
+import type { Clock } from '../lib/clock.ts'
+import { isPermission, type RolePermissions } from '../lib/permission.ts'
+import type { FeedLog } from './feed-log.ts'
+import type { SecretHashCost } from './keys.ts'
+import type { StaleMode } from './staleness.ts'
+import { prefixPattern } from './token.ts'
+import type { TokenSource } from './token-source.ts'
+
+export type ApikeyOptions<Permission extends string> = TokenSource & {
+  /** The id of this service: what `aud` of a token must contain. */
+  readonly audience: string
+  /** A path, which the plugin opens, migrates and closes; or a database of the host's, which it migrates. */
+  readonly database: string | Database
+  /** What each role may do. */
+  readonly roles: RolePermissions<Permission>
+  /** Begins every key, `lk` by default. */
+  readonly prefix?: string
+  /** Keys that one owner may have, 100 by default. */
+  readonly keysPerOwner?: number
+  /** Bytes of a JSON body on a guarded route, 65,536 by default. */
+  readonly maxBodyBytes?: number
+  /** Whether bodies other than JSON are left to the app's own parsers (the default) or refused with 415. */
+  readonly otherBodies?: boolean
+  /** Allows plain http to an issuer that is not on this machine. Everyone on the way could then forge its keys. */
+  readonly allowInsecureLogin?: boolean
+  /** How long `login` may go unheard before it matters, 300 s by default and 3 at least. */
+  readonly maxStalenessSeconds?: number
+  /** What happens then: go on with what is known (`allow`, the default), or refuse everybody with 503 (`deny`). */
+  readonly staleMode?: StaleMode
+  /** Told how following the feed goes. By default that is logged, as JSON on standard output. */
+  readonly log?: FeedLog
+  /**
+   * Verified keys and tokens that are remembered, 100,000 by default and about 1 KB each. 0 verifies every request anew.
+   */
+  readonly cacheEntries?: number
+  readonly clock?: Clock
+  readonly secretHashCost?: SecretHashCost
+}
+
+export const defaultPrefix = 'lk'
+export const defaultMaxStalenessSeconds = 300
+export const defaultCacheEntries = 100_000
+
+/** @throws Error for options that can't be right, with the reason. */
+export const checkOptions = ({
+  prefix = defaultPrefix,
+  audience,
+  roles,
+  maxStalenessSeconds = defaultMaxStalenessSeconds,
+  cacheEntries = defaultCacheEntries,
+}: ApikeyOptions<string>): void => {
+  if (!prefixPattern.test(prefix)) throw new Error(`The prefix of keys must match ${prefixPattern.source}.`)
+  if (audience === '') throw new Error('The audience must name this service.')
+  for (const [role, permissions] of Object.entries<readonly string[]>(roles)) {
+    const bad = permissions.find(permission => !isPermission(permission))
+    if (bad !== undefined)
+      throw new Error(`The role ${role} has ${JSON.stringify(bad)}, which is not resource:action.`)
+  }
+  if (!(Number.isFinite(maxStalenessSeconds) && maxStalenessSeconds >= 3)) {
+    throw new Error('maxStalenessSeconds must be 3 or more.')
+  }
+  if (!(Number.isInteger(cacheEntries) && cacheEntries >= 0 && cacheEntries <= 10_000_000)) {
+    throw new Error('cacheEntries must be a whole number up to 10,000,000.')
+  }
+}
