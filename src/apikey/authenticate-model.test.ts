@@ -149,4 +149,5 @@ test.each(capacities)(
       { numRuns: 12 },
     )
   },
+  20_000,
 )
