@@ -4,6 +4,7 @@ import sql0 from './0000_keys.sql' with { type: 'text' }
 import sql1 from './0001_feed.sql' with { type: 'text' }
 import sql2 from './0002_tokens-since.sql' with { type: 'text' }
 import sql3 from './0003_usage-and-changes.sql' with { type: 'text' }
+import sql4 from './0004_changed-keys.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'apikey',
@@ -12,5 +13,6 @@ export const migrations: MigrationSet = {
     { tag: '0001_feed', sql: sql1 },
     { tag: '0002_tokens-since', sql: sql2 },
     { tag: '0003_usage-and-changes', sql: sql3 },
+    { tag: '0004_changed-keys', sql: sql4 },
   ],
 }

@@ -1,8 +1,7 @@
 import type { Database } from 'bun:sqlite'
-import { asc, gt, lte, max, sql } from 'drizzle-orm'
+import { asc, gt, max, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { keyChanges } from './schema.ts'
-import type { KeyTransaction } from './store-rows.ts'
 
 /** Told which keys changed; null for "any of them may have". */
 export type KeyListener = (ids: readonly string[] | null) => void
@@ -18,25 +17,18 @@ export type KeyWatch = {
   stop(): void
 }
 
-/** Rows that are kept for other processes. Who is further behind takes everything for changed. */
-const maxKept = 10_000
-const pruneEvery = 1_000
 /** Changes that are told one by one; beyond that it is quicker to take everything for changed. */
 const maxTold = 1_000
 
 /**
  * Which keys changed, for whoever remembers something of them: changes of this process are announced in the step that
- * has committed them, and those of other processes are read from the log that each change is written to.
+ * has committed them, and those of other writers are read from the log. Triggers of the database keep it (see
+ * `db/apikey`), so that nobody can change a key without it: not another release, nor an operator with SQL.
  */
 export const createKeyChanges = (database: Database) => {
   const db = drizzle({ client: database })
   const listeners = new Set<KeyListener>()
 
-  const insert = db
-    .insert(keyChanges)
-    .values({ keyId: sql.placeholder('keyId') })
-    .returning({ revision: keyChanges.revision })
-    .prepare()
   const readNewest = db
     .select({ revision: max(keyChanges.revision) })
     .from(keyChanges)
@@ -52,17 +44,7 @@ export const createKeyChanges = (database: Database) => {
   const newest = (): number => readNewest.get()?.revision ?? 0
 
   return {
-    /** Writes down that a key changed, in the transaction that changes it. */
-    append: (tx: KeyTransaction, keyId: string): void => {
-      const { revision } = insert.get({ keyId })
-      if (revision % pruneEvery === 0) {
-        tx.delete(keyChanges)
-          .where(lte(keyChanges.revision, revision - maxKept))
-          .run()
-      }
-    },
-
-    /** Tells the listeners of this process, once it is committed. */
+    /** Tells the listeners of this process of a change, once it is committed. */
     announce: (ids: readonly string[]): void => {
       if (ids.length > 0) for (const listener of listeners) listener(ids)
     },

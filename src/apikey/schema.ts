@@ -38,8 +38,9 @@ export const apiKeys = sqliteTable(
 )
 
 /**
- * Which keys changed, in order: written with each change, so that other processes on the file know which of the keys
- * that they verified must be looked at again. Only the latest are kept.
+ * Which keys changed, in order, so that other processes on the file know which of the keys that they verified must be
+ * looked at again. Written by triggers whenever anything is written that decides about a request; only the latest
+ * 10,000 are kept. A migration that makes `api_keys` anew has to make the triggers anew.
  */
 export const keyChanges = sqliteTable('api_key_changes', {
   /** Never used twice, also when the latest rows are gone. */

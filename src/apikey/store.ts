@@ -147,7 +147,6 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
       const decided = db.transaction(
         tx =>
           decide(tx, id => {
-            changes.append(tx, id)
             ids.push(id)
           }),
         { behavior: 'immediate' },

@@ -87,7 +87,9 @@ export const createSubjectIntake = ({ clock, listOf, onChange }: SubjectIntakeOp
     const changedAt = before !== undefined && isSameState(before, subject) ? before.changedAt : clock()
     const made: Subject = { ...subject, changedAt }
     memory.set(made)
-    unsaved.set(subject.id, { ...made, revokesKeys, restoredFrom })
+    // A restoration that is not written yet is told of, whatever comes after it.
+    const restored = restoredFrom ?? unsaved.get(subject.id)?.restoredFrom ?? null
+    unsaved.set(subject.id, { ...made, revokesKeys, restoredFrom: restored })
   }
 
   const forgottenBefore = (): number => clock() - clockLeewaySeconds * 1_000

@@ -4,7 +4,6 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { bySystem } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
 import { retryBusy } from '../lib/sqlite.ts'
-import { createKeyChanges } from './key-changes.ts'
 import { apiKeys, apikeyAudit, endedCredentials, feedPosition, subjects } from './schema.ts'
 import type { Subject } from './subjects-memory.ts'
 
@@ -40,8 +39,6 @@ const pruneLimit = 1_000
 export const createSubjectRows = ({ database, clock }: { database: Database; clock: Clock }) => {
   const db = drizzle({ client: database })
   type Transaction = Parameters<Parameters<typeof db.transaction>[0]>[0]
-
-  const keyChanges = createKeyChanges(database)
 
   // Prepared once: a snapshot has a row for each user there is.
   const putSubject = db
@@ -106,8 +103,6 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
       .returning({ id: apiKeys.id, name: apiKeys.name })
       .all()
     for (const { id, name } of revoked) {
-      // For other processes: here the owner is known to be gone, which is asked first.
-      keyChanges.append(tx, id)
       audit(tx, 'api_key.revoked', id, { name, ownerId, reason: 'owner_deleted' })
     }
   }
