@@ -302,8 +302,9 @@ export const createProblems = <
     return methodsOf(router, pathname.length > 1 ? pathname.replace(/\/$/, '') : pathname)
   }
 
-  const answerError: ErrorAnswer = context => {
-    const { error, request } = context
+  // Taken apart here: of a hook that hands the context on whole, Elysia takes it that it needs headers, cookies and all.
+  const answerError: ErrorAnswer = ({ error, request, set }) => {
+    const context = { error, request, set }
     // What a host's own handler answers with on purpose.
     if (error instanceof ElysiaCustomStatusResponse) return
     if (error instanceof NotFoundError) {
