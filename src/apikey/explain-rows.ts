@@ -2,8 +2,8 @@ import type { Database } from 'bun:sqlite'
 import { and, desc, eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { SubjectState } from '../lib/changes-schema.ts'
+import type { KeyRecord } from './key-record.ts'
 import { apiKeys, apikeyAudit, feedPosition, subjects } from './schema.ts'
-import type { KeyRecord } from './store.ts'
 import { recordColumns } from './store-rows.ts'
 
 /** An owner as the change feed told of them. `changedAt` is when that was heard, milliseconds. */

@@ -3,8 +3,8 @@ import { clockLeewaySeconds } from '../lib/jwt/verifier.ts'
 import { allows, intersect, isPermission } from '../lib/permission.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 import type { ExplainRows, FeedState, FollowedOwner } from './explain-rows.ts'
+import { isExpired, type KeyRecord } from './key-record.ts'
 import type { StaleMode } from './staleness.ts'
-import { isExpired, type KeyRecord } from './store.ts'
 import { keyPattern, parseKey, publicId } from './token.ts'
 
 export type CheckName =

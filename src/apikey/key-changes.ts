@@ -68,5 +68,3 @@ export const createKeyChanges = (database: Database) => {
     },
   }
 }
-
-export type KeyChanges = ReturnType<typeof createKeyChanges>

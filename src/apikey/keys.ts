@@ -3,15 +3,8 @@ import type { Clock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import { allows } from '../lib/permission.ts'
 import type { KeyCode } from './errors.ts'
-import type {
-  KeyChanges,
-  KeyMaterial,
-  KeyRecord,
-  KeyScope,
-  KeyStore,
-  KeyTransfer,
-  Transferred,
-} from './store.ts'
+import type { KeyChanges, KeyMaterial, KeyRecord } from './key-record.ts'
+import type { KeyScope, KeyStore, KeyTransfer, Transferred } from './store.ts'
 import { formatKey, generateKey, publicId, startOf } from './token.ts'
 
 /** argon2id, memory in KiB. */

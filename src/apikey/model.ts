@@ -5,7 +5,7 @@ import { Failure } from '../lib/failure.ts'
 import { pageQuery } from '../lib/page-query.ts'
 import { permissionPattern } from '../lib/permission.ts'
 import { printablePattern } from '../lib/text.ts'
-import type { KeyRecord } from './store.ts'
+import type { KeyRecord } from './key-record.ts'
 
 const KeyName = t.String({
   minLength: 1,

@@ -1,7 +1,7 @@
 import type { SubjectState } from '../lib/changes-schema.ts'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
 import { intersect, isPermission, permissionsOf, type RolePermissions } from '../lib/permission.ts'
-import type { KeyRecord } from './store.ts'
+import type { KeyRecord } from './key-record.ts'
 
 /** Whoever is behind a credential that was found good. Requests with the same credential share it: it is frozen. */
 export type Principal = {

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { KeyRecord } from './key-record.ts'
 import type { StorePair } from './store.contract.ts'
-import type { KeyRecord, KeyTransfer } from './store.ts'
+import type { KeyTransfer } from './store.ts'
 import { codeOf, newKey, newMaterial } from './test-store.ts'
 
 const context: AuditContext = { actorId: 'usr_root', requestId: 'req_1', address: '192.0.2.1' }

@@ -3,8 +3,9 @@ import type { AuditContext } from '../lib/audit.ts'
 import { Failure } from '../lib/failure.ts'
 import { allows } from '../lib/permission.ts'
 import type { KeyCode } from './errors.ts'
+import type { KeyRecord } from './key-record.ts'
 import { apiKeys } from './schema.ts'
-import type { KeyRecord, KeyTransfer, Transferred } from './store.ts'
+import type { KeyTransfer, Transferred } from './store.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 
 const notFound = (keyIds: readonly string[], found: readonly KeyRecord[]): Failure<KeyCode> => {

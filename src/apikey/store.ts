@@ -8,47 +8,10 @@ import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { KeyCode } from './errors.ts'
 import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes.ts'
+import { isExpired, type KeyChanges, type KeyMaterial, type KeyRecord, type NewKey } from './key-record.ts'
 import { apiKeys } from './schema.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 import { transferKeys } from './store-transfer.ts'
-
-/** A stored key without its hash. Times are milliseconds since the epoch. */
-export type KeyRecord = {
-  readonly id: string
-  readonly prefix: string
-  readonly start: string
-  readonly last4: string
-  readonly name: string
-  readonly ownerId: string
-  readonly createdBy: string
-  readonly permissions: string[]
-  readonly enabled: boolean
-  readonly expiresAt: number | null
-  readonly createdAt: number
-  readonly updatedAt: number
-  readonly revokedAt: number | null
-  readonly rotatedFrom: string | null
-  readonly rotatedTo: string | null
-  /** Written in the background, some time after the use. */
-  readonly lastUsedAt: number | null
-  /** Where that use came from: the address of the peer. */
-  readonly lastUsedAddress: string | null
-}
-
-/** What makes a key: its names and the hash of its secret. */
-export type KeyMaterial = Pick<KeyRecord, 'id' | 'prefix' | 'start' | 'last4'> & {
-  readonly secretHash: string
-}
-
-export type NewKey = KeyMaterial &
-  Pick<KeyRecord, 'name' | 'ownerId' | 'createdBy' | 'permissions' | 'expiresAt'>
-
-export type KeyChanges = {
-  readonly name?: string
-  readonly permissions?: string[]
-  readonly enabled?: boolean
-  readonly expiresAt?: number | null
-}
 
 export type KeyTransfer = {
   readonly from: string
@@ -122,10 +85,6 @@ export type KeyStore = {
    */
   watch(listener: KeyListener): KeyWatch
 }
-
-/** From the very millisecond of its expiry on a key is dead. */
-export const isExpired = ({ expiresAt }: KeyRecord, now: number): boolean =>
-  expiresAt !== null && expiresAt <= now
 
 const inUseSince = (since: number, now: number): SQL | undefined =>
   and(gte(apiKeys.lastUsedAt, since), eq(apiKeys.enabled, true), unexpired(now))

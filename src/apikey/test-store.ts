@@ -3,7 +3,7 @@ import { migrations } from '../../db/apikey/index.ts'
 import { systemClock } from '../lib/clock.ts'
 import { migrate } from '../lib/migrate.ts'
 import { openDatabase, settle } from '../lib/sqlite.ts'
-import type { KeyMaterial, NewKey } from './store.ts'
+import type { KeyMaterial, NewKey } from './key-record.ts'
 import { formatKey, generateKey, publicId, startOf } from './token.ts'
 import { createUsageStore } from './usage-store.ts'
 

@@ -121,16 +121,25 @@ describe('what it tells', () => {
     ])
   })
 
-  test('uses of keys that were never counted, where keys are used', async () => {
+  test('uses of keys that were never counted, and what is remembered, where keys are used', async () => {
     let lost = 0
+    const cache = { size: 3, hits: 40, misses: 5 }
     await using served = serve(
-      new Elysia().use(problems).use(metrics({ problems, service: 'test', usageLost: () => lost })),
+      new Elysia()
+        .use(problems)
+        .use(metrics({ problems, service: 'test', keys: { usageLost: () => lost, cache } })),
     )
     const read = async () =>
       sampleOf(await (await fetch(`${served.url}/metrics`)).text(), 'latchkey_key_usage_lost_total')
     expect(await read()).toBe('0')
     lost = 7
     expect([await read(), await read()]).toEqual(['7', '7'])
+    const { text } = await fetch(`${served.url}/metrics`).then(async answer => ({
+      text: await answer.text(),
+    }))
+    expect(text).toContain('\nlatchkey_verified_credentials 3\n')
+    expect(text).toContain('latchkey_credential_lookups_total{result="hit"} 40\n')
+    expect(text).toContain('latchkey_credential_lookups_total{result="miss"} 5\n')
     expect((await fromHere()).text).not.toContain('latchkey_key_usage')
   })
 

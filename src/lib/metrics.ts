@@ -64,14 +64,41 @@ const addFeedMetrics = (registers: Registry[], feed: () => FeedGauges | null): v
   })
 }
 
-const addUsageMetrics = (registers: Registry[], lost: () => number): void => {
+/** What can be told of keys, where they are used. */
+export type KeyGauges = {
+  /** Uses that were never counted. */
+  usageLost(): number
+  /** What is remembered of verified credentials. */
+  readonly cache: { readonly size: number; readonly hits: number; readonly misses: number }
+}
+
+const addKeyMetrics = (registers: Registry[], { usageLost, cache }: KeyGauges): void => {
+  new Gauge({
+    name: 'latchkey_verified_credentials',
+    help: 'Keys and tokens that are remembered as verified.',
+    registers,
+    collect() {
+      this.set(cache.size)
+    },
+  })
+  new Counter({
+    name: 'latchkey_credential_lookups_total',
+    help: 'Credentials that were looked for among those, by whether they were there.',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset()
+      this.inc({ result: 'hit' }, cache.hits)
+      this.inc({ result: 'miss' }, cache.misses)
+    },
+  })
   new Counter({
     name: 'latchkey_key_usage_lost_total',
     help: 'Uses of API keys that were never counted: the database could not take them for too long.',
     registers,
     collect() {
       this.reset()
-      this.inc(lost())
+      this.inc(usageLost())
     },
   })
 }
@@ -105,8 +132,8 @@ export type MetricsOptions<Code extends string> = {
   readonly token?: string | undefined
   /** Absent where no feed is followed. */
   readonly feed?: () => FeedGauges | null
-  /** Uses of keys that were never counted, where keys are used. */
-  readonly usageLost?: () => number
+  /** Absent where no keys are used. */
+  readonly keys?: KeyGauges
 }
 
 /**
@@ -119,12 +146,12 @@ export const metrics = <Code extends string>({
   service,
   token,
   feed,
-  usageLost,
+  keys,
 }: MetricsOptions<Code>) => {
   const registry = new Registry()
   addProcessMetrics([registry], service)
   if (feed !== undefined) addFeedMetrics([registry], feed)
-  if (usageLost !== undefined) addUsageMetrics([registry], usageLost)
+  if (keys !== undefined) addKeyMetrics([registry], keys)
 
   const isLetIn = (headers: Headers, address: string | undefined): boolean =>
     token === undefined

@@ -25,6 +25,9 @@ export type VerifiedCache<Value> = {
   clear(): void
   /** Entries, those included that are void and not yet replaced. */
   readonly size: number
+  /** Since the start: credentials that were found, and those that were not, bogus ones included. */
+  readonly hits: number
+  readonly misses: number
 }
 
 /** One id that entries depend on. All of them are void once it is over, which costs the same for one as for thousands. */
@@ -60,6 +63,8 @@ export const createVerifiedCache = <Value>(maxEntries: number): VerifiedCache<Va
   const tags = new Map<string, Tag>()
   let hand = 0
   let generation: Generation = 0
+  let hits = 0
+  let misses = 0
 
   const tagOf = (id: string): Tag => {
     const known = tags.get(id)
@@ -100,11 +105,12 @@ export const createVerifiedCache = <Value>(maxEntries: number): VerifiedCache<Va
   return {
     find: (digest, now) => {
       const entry = entries.get(digest)
-      if (entry === undefined) return null
-      if (now < entry.from || now >= entry.until || isVoid(entry)) {
-        remove(entry)
+      if (entry === undefined || now < entry.from || now >= entry.until || isVoid(entry)) {
+        if (entry !== undefined) remove(entry)
+        misses += 1
         return null
       }
+      hits += 1
       entry.wasUsed = true
       return entry.value
     },
@@ -148,6 +154,12 @@ export const createVerifiedCache = <Value>(maxEntries: number): VerifiedCache<Va
 
     get size() {
       return entries.size
+    },
+    get hits() {
+      return hits
+    },
+    get misses() {
+      return misses
     },
   }
 }

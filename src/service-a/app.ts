@@ -61,7 +61,10 @@ export const createServiceApp = ({
         service: 'service-a',
         token: metricsToken,
         feed: () => internalsOf(guard).feed(),
-        usageLost: () => internalsOf(guard).usage().lost(),
+        keys: {
+          usageLost: () => internalsOf(guard).usage().lost(),
+          cache: internalsOf(guard).cache,
+        },
       }),
     )
     .use(
