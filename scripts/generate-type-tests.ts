@@ -139,7 +139,8 @@ export const typeTests = (): Record<string, string> => {
       app: createLogin().app,
       file: 'login-client.ts',
       imports: [
-        "import type { CommonCode, Problem } from '../../src/lib/problem.ts'",
+        "import type { CommonCode } from '../../src/lib/problem.ts'",
+        "import type { Problem } from '../../src/lib/problem-answer.ts'",
         "import type { createLoginClient } from '../../src/login/client.ts'",
         "import type { LoginCode } from '../../src/login/errors.ts'",
       ],
@@ -151,7 +152,7 @@ export const typeTests = (): Record<string, string> => {
       file: 'service-a-client.ts',
       imports: [
         "import type { ApikeyCode } from '../../src/apikey/errors.ts'",
-        "import type { Problem } from '../../src/lib/problem.ts'",
+        "import type { Problem } from '../../src/lib/problem-answer.ts'",
         "import type { createServiceAClient } from '../../src/service-a/client.ts'",
         "import type { ServiceCode } from '../../src/service-a/errors.ts'",
       ],

@@ -10,7 +10,7 @@ import { createPrincipals } from './principal.ts'
 import { createSecretHashes } from './secret-hash.ts'
 import type { KeyStore } from './store.ts'
 import type { Subjects } from './subjects.ts'
-import { longestKey, looksLikeKey } from './token.ts'
+import { longestKey, looksLikeKey, parseKey, shortestKey } from './token.ts'
 
 /** What the change feed knows, where one is followed. */
 export type Followed = Subjects & {
@@ -109,11 +109,15 @@ export const createAuthenticate = ({
    * Requests that bring the same credential at once share one look. Not with one that began before something was
    * evicted, however: it may have read what is no longer so.
    */
-  const lookUp = (kind: Remembered['kind'], text: string, digest: string): Promise<Authentication> => {
+  const lookUp = (
+    kind: Remembered['kind'],
+    digest: string,
+    judge: () => Promise<Judgement>,
+  ): Promise<Authentication> => {
     const generation = cache.generation()
     const running = lookUps.get(digest)
     if (running?.kind === kind && running.generation === generation) return running.answer
-    const answer = run(digest, kind, kind === 'key' ? judgeKey(text) : judgeToken(text), generation)
+    const answer = run(digest, kind, judge(), generation)
     lookUps.set(digest, { kind, generation, answer })
     return answer
   }
@@ -125,13 +129,16 @@ export const createAuthenticate = ({
     if (kind === 'key' && jwtOnly) return refusal('jwt_required')
     followed?.requireCurrent()
     if (kind === 'key') {
-      if (text.length > longestKey) return refusal('api_key_invalid')
+      if (text.length > longestKey || text.length < shortestKey) return refusal('api_key_invalid')
       catchUp()
     } else if (text.length > longestToken) {
       return refusal('token_invalid')
     }
     const digest = digestOf(text)
     const known = cache.find(digest, clock())
-    return known?.kind === kind ? known.authentication : lookUp(kind, text, digest)
+    if (known?.kind === kind) return known.authentication
+    if (kind === 'bearer') return lookUp(kind, digest, () => judgeToken(text))
+    const parts = parseKey(text)
+    return parts === null ? refusal('api_key_invalid') : lookUp(kind, digest, () => judgeKey(parts))
   }
 }

@@ -1,4 +1,5 @@
-import { commonProblems, credentialProblems, type ProblemTable } from '../lib/problem.ts'
+import { commonProblems, credentialProblems } from '../lib/problem.ts'
+import type { ProblemTable } from '../lib/problem-answer.ts'
 
 /** Why a credential is refused, in the words of the status table. */
 const callerProblems = {

@@ -8,7 +8,7 @@ import type { Principal, Principals } from './principal.ts'
 import type { SecretHashes } from './secret-hash.ts'
 import type { KeyStore } from './store.ts'
 import { revokedKeyId, type Subjects } from './subjects.ts'
-import { parseKey, publicId } from './token.ts'
+import { type KeyParts, publicId } from './token.ts'
 
 export type Authentication =
   | { readonly ok: true; readonly principal: Principal }
@@ -69,9 +69,7 @@ export const createJudges = ({ store, verifier, principals, hashes, clock, subje
     return { authentication, validity: { ids: [key.id, key.ownerId], from: now, until } }
   }
 
-  const judgeKey = async (text: string): Promise<Judgement> => {
-    const parts = parseKey(text)
-    if (parts === null) return unknownKey
+  const judgeKey = async (parts: KeyParts): Promise<Judgement> => {
     const found = await store.findCredential(publicId(parts.id))
     const checked = hashes.verify(parts.secret, found?.secretHash ?? null)
     const isSecret = typeof checked === 'boolean' ? checked : await checked

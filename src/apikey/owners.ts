@@ -1,6 +1,6 @@
 import { Failure } from '../lib/failure.ts'
 import { allows, isPermission, permissionsOf, type RolePermissions } from '../lib/permission.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import type { KeyCode } from './errors.ts'
 import type { Principal } from './principal.ts'
 import type { Subjects } from './subjects.ts'

@@ -1,5 +1,6 @@
 import { createLog, type Log } from '../lib/log.ts'
-import { createProblems, type ProblemTable } from '../lib/problem.ts'
+import { createProblems } from '../lib/problem.ts'
+import type { ProblemTable } from '../lib/problem-answer.ts'
 import { factsOf } from '../lib/request.ts'
 import { apikeyProblems } from './errors.ts'
 

@@ -1,5 +1,5 @@
 import { Failure } from '../lib/failure.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import { isDatabaseUnavailable } from '../lib/sqlite.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 

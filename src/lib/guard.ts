@@ -2,7 +2,8 @@ import { type DocumentDecoration, Elysia } from 'elysia'
 import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
 import { allows, isPermission } from './permission.ts'
-import { type ErrorAnswer, type ProblemTable, Refusal, respondIn } from './problem.ts'
+import type { ErrorAnswer } from './problem.ts'
+import { type ProblemTable, Refusal, respondIn } from './problem-answer.ts'
 import { type AddressSource, factsOf, pathOf } from './request.ts'
 
 /** What a guard must know of whoever it lets in. */

@@ -4,7 +4,8 @@ import { Elysia, InvalidCookieSignature, NotFoundError, status, t } from 'elysia
 import fc from 'fast-check'
 import { jsonBody } from './body.ts'
 import { Failure } from './failure.ts'
-import { commonProblems, createProblems, fieldErrors, Refusal } from './problem.ts'
+import { commonProblems, createProblems, fieldErrors } from './problem.ts'
+import { Refusal } from './problem-answer.ts'
 import { type Answer, ask } from './test-http.ts'
 import { exchange, serve } from './test-serve.ts'
 

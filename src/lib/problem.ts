@@ -1,6 +1,5 @@
 import { Type } from '@sinclair/typebox'
 import {
-  type Context,
   Elysia,
   ElysiaCustomStatusResponse,
   InvalidCookieSignature,
@@ -10,14 +9,9 @@ import {
   t,
   ValidationError,
 } from 'elysia'
-import { Failure, type FailureOptions, type FieldError } from './failure.ts'
-import { factsOf } from './request.ts'
+import { Failure, type FieldError } from './failure.ts'
+import { type AnswerContext, type Problem, type ProblemTable, Refusal, respondIn } from './problem-answer.ts'
 import { isDatabaseUnavailable } from './sqlite.ts'
-
-/** The status and title of each code: the one place where codes become HTTP. */
-export type ProblemTable<Code extends string> = Readonly<
-  Record<Code, { readonly status: number; readonly title: string }>
->
 
 /** Codes that any service can answer with. */
 export const commonProblems = {
@@ -45,17 +39,6 @@ export const credentialProblems = {
   insufficient_permission: { status: 403, title: 'The credential lacks the permission' },
 } as const satisfies ProblemTable<string>
 
-/** RFC 9457 section 3, with three members of our own: `code`, `requestId` and, for invalid input, `errors`. */
-export type Problem<Code extends string> = {
-  type: string
-  title: string
-  status: number
-  code: Code
-  requestId: string
-  detail?: string
-  errors?: { field: string; rule: string }[]
-}
-
 /** The schema of a problem whose `code` is one of these. */
 export const problemSchema = <Code extends string>(codes: readonly Code[]) =>
   Type.Unsafe<Problem<Code>>(
@@ -72,71 +55,6 @@ export const problemSchema = <Code extends string>(codes: readonly Code[]) =>
       { title: 'Problem', description: 'A problem as of RFC 9457' },
     ),
   )
-
-/** A failure that was met at the HTTP boundary and has headers to go with it. */
-export class Refusal<Code extends string = string> extends Failure<Code> {
-  readonly headers: Readonly<Record<string, string>>
-
-  constructor(code: Code, headers: Readonly<Record<string, string>>, options: FailureOptions = {}) {
-    super(code, options)
-    this.headers = headers
-  }
-}
-
-type Answer = {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string
-}
-
-const answerTo = (table: ProblemTable<string>, failure: Failure, request: Request): Answer | null => {
-  const definition = Object.hasOwn(table, failure.code) ? table[failure.code] : undefined
-  if (definition === undefined) return null
-  const facts = factsOf(request)
-  facts.code = failure.code
-  const problem: Problem<string> = {
-    type: `urn:latchkey:problem:${failure.code}`,
-    title: definition.title,
-    status: definition.status,
-    code: failure.code,
-    requestId: facts.id,
-  }
-  if (failure.detail !== undefined) problem.detail = failure.detail
-  if (failure.errors !== undefined) problem.errors = failure.errors.slice(0, 20).map(error => ({ ...error }))
-  const headers: Record<string, string> = {
-    'content-type': 'application/problem+json',
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    'x-request-id': facts.id,
-  }
-  if (failure.retryAfterSeconds !== undefined) headers['retry-after'] = String(failure.retryAfterSeconds)
-  if (failure instanceof Refusal) Object.assign(headers, failure.headers)
-  return { status: definition.status, headers, body: JSON.stringify(problem) }
-}
-
-/** The answer for a failure whose code is in the table; null for one that is somebody else's. */
-export const respond = (table: ProblemTable<string>, failure: Failure, request: Request): Response | null => {
-  const answer = answerTo(table, failure, request)
-  return answer === null
-    ? null
-    : new Response(answer.body, { status: answer.status, headers: answer.headers })
-}
-
-/**
- * Writes that answer into the context of an Elysia hook, and returns its body: a Response of our own would be taken
- * apart and made anew, to add the headers of the app.
- */
-export const respondIn = (
-  { request, set }: Pick<ErrorContext, 'request' | 'set'>,
-  table: ProblemTable<string>,
-  failure: Failure,
-): string | null => {
-  const answer = answerTo(table, failure, request)
-  if (answer === null) return null
-  set.status = answer.status
-  Object.assign(set.headers, answer.headers)
-  return answer.body
-}
 
 /** `/permissions/0` of TypeBox as `permissions/0`; the name of an unknown field is the caller's, so bounded. */
 const fieldOf = (path: string): string => path.slice(1, 101)
@@ -216,7 +134,7 @@ type Router = {
  */
 export type ErrorAnswer = (context: ErrorContext) => void
 
-type ErrorContext = { readonly error: unknown } & Pick<Context, 'request' | 'set'>
+type ErrorContext = AnswerContext & { readonly error: unknown }
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 

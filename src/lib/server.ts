@@ -1,7 +1,8 @@
 import type { PreContext } from 'elysia'
 import { Failure } from './failure.ts'
 import type { Log } from './log.ts'
-import { commonProblems, respond } from './problem.ts'
+import { commonProblems } from './problem.ts'
+import { respond } from './problem-answer.ts'
 import { type AddressSource, addressOf, factsOf, pathOf } from './request.ts'
 import { StartError } from './start-error.ts'
 

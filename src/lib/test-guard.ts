@@ -1,7 +1,8 @@
 import { defaultBodyLimits } from './body.ts'
 import { Failure } from './failure.ts'
 import { createGuard, type GuardedPrincipal } from './guard.ts'
-import { commonProblems, Refusal } from './problem.ts'
+import { commonProblems } from './problem.ts'
+import { Refusal } from './problem-answer.ts'
 
 export const guardProblems = {
   ...commonProblems,

@@ -1,4 +1,5 @@
-import { credentialProblems, type ProblemTable } from '../lib/problem.ts'
+import { credentialProblems } from '../lib/problem.ts'
+import type { ProblemTable } from '../lib/problem-answer.ts'
 import type { UserErrorCode } from '../userdb/index.ts'
 
 const userProblems = {

@@ -4,7 +4,7 @@ import { createGuard, type Outcome } from '../lib/guard.ts'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
 import type { TokenVerifier } from '../lib/jwt/verifier.ts'
 import { permissionsOf, type RolePermissions } from '../lib/permission.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import { type LoginCode, loginProblems } from './errors.ts'
 import type { TokenHolder, TokenHolders } from './token-holder.ts'
 

@@ -1,7 +1,7 @@
 import { Elysia, status, t } from 'elysia'
 import { jsonBody } from '../lib/body.ts'
 import { Failure } from '../lib/failure.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Users } from '../userdb/index.ts'
 import type { LoginCode } from './errors.ts'

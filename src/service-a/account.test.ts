@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { Failure } from '../lib/failure.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import { type Contract, contractOf, expectAnswer, sent } from '../lib/test-http.ts'
 import type { ServiceCode } from './errors.ts'
 import type { LoginGateway, Profile } from './login-gateway.ts'

@@ -1,4 +1,4 @@
-import type { ProblemTable } from '../lib/problem.ts'
+import type { ProblemTable } from '../lib/problem-answer.ts'
 
 /** Codes of this service beside those of `apikey`. */
 export const serviceProblems = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { Failure } from '../lib/failure.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import { createLoginGateway, type LoginGateway, type Profile, type ServiceAccount } from './login-gateway.ts'
 import { userId } from './test-service.ts'
 

@@ -4,7 +4,7 @@ import type { ApikeyCode } from '../apikey/index.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Failure, type FieldError } from '../lib/failure.ts'
 import { idPattern } from '../lib/id.ts'
-import { Refusal } from '../lib/problem.ts'
+import { Refusal } from '../lib/problem-answer.ts'
 import { createLoginClient } from '../login/client.ts'
 import type { ServiceCode } from './errors.ts'
 

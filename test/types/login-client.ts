@@ -1,5 +1,6 @@
 /* Written by `bun scripts/generate-type-tests.ts`: every route by every status. Compiled, never run. */
-import type { CommonCode, Problem } from '../../src/lib/problem.ts'
+import type { CommonCode } from '../../src/lib/problem.ts'
+import type { Problem } from '../../src/lib/problem-answer.ts'
 import type { createLoginClient } from '../../src/login/client.ts'
 import type { LoginCode } from '../../src/login/errors.ts'
 import type { AnyQuery, AnyString, None, WrongBody, WrongData, WrongErrors } from './equal.ts'

@@ -1,6 +1,6 @@
 /* Written by `bun scripts/generate-type-tests.ts`: every route by every status. Compiled, never run. */
 import type { ApikeyCode } from '../../src/apikey/errors.ts'
-import type { Problem } from '../../src/lib/problem.ts'
+import type { Problem } from '../../src/lib/problem-answer.ts'
 import type { createServiceAClient } from '../../src/service-a/client.ts'
 import type { ServiceCode } from '../../src/service-a/errors.ts'
 import type { AnyQuery, AnyString, None, WrongBody, WrongData, WrongErrors } from './equal.ts'
