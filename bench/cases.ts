@@ -1,0 +1,55 @@
+/** What is measured under load. The order is that of the tables. */
+
+/** Sizes of the growth tables: keys that are stored. */
+export const growthSizes = [1_000, 10_000, 100_000, 1_000_000] as const
+
+export type CaseGroup = 'baseline' | 'request' | 'route' | 'peer' | 'growth'
+
+export type Case = {
+  readonly name: string
+  readonly title: string
+  readonly group: CaseGroup
+  /** Among the main rows, which `--quick` measures. */
+  readonly isMain?: boolean
+}
+
+const growth = growthSizes.flatMap(size => [
+  { name: `hot-${size}`, title: `hot key of ${size.toLocaleString('en')}`, group: 'growth' as const },
+  { name: `cold-${size}`, title: `cold keys of ${size.toLocaleString('en')}`, group: 'growth' as const },
+])
+
+const defined = [
+  { name: 'without-auth', title: 'the same app without authentication', group: 'baseline', isMain: true },
+  { name: 'elysia', title: 'a bare Elysia route', group: 'baseline', isMain: true },
+  { name: 'bun', title: 'raw `Bun.serve`', group: 'baseline', isMain: true },
+  { name: 'hot-key', title: 'API key, hot', group: 'request', isMain: true },
+  { name: 'hot-hs256', title: 'JWT, HS256, hot', group: 'request', isMain: true },
+  { name: 'hot-es256', title: 'JWT, ES256, hot', group: 'request', isMain: true },
+  { name: 'rotating', title: 'keys in rotation, the cache holds them', group: 'request', isMain: true },
+  { name: 'rotating-small', title: 'the same keys in rotation, the cache does not', group: 'request' },
+  {
+    name: 'cold',
+    title: 'all stored keys in rotation, every look-up a miss',
+    group: 'request',
+    isMain: true,
+  },
+  { name: 'garbage', title: 'refused: garbage with a bad checksum', group: 'request', isMain: true },
+  { name: 'unknown', title: 'refused: well-formed unknown keys', group: 'request', isMain: true },
+  { name: 'revoked', title: 'refused: revoked keys', group: 'request' },
+  { name: 'document-read', title: '`service-a`: read a document', group: 'route' },
+  { name: 'document-write', title: '`service-a`: write a document', group: 'route' },
+  { name: 'create-key', title: 'make an API key', group: 'route' },
+  { name: 'better-auth-defaults', title: 'Better Auth, defaults', group: 'peer', isMain: true },
+  { name: 'better-auth-normal', title: 'Better Auth, WAL with `synchronous=NORMAL`', group: 'peer' },
+  { name: 'better-auth-memory', title: 'Better Auth, its best: in a Map', group: 'peer', isMain: true },
+  { name: 'elysia-jwt', title: 'plain @elysiajs/jwt, HS256', group: 'peer' },
+  ...growth,
+] as const satisfies readonly Case[]
+
+export type CaseName = (typeof defined)[number]['name']
+export const cases: readonly (Case & { readonly name: CaseName })[] = defined
+
+/** Measured in every run: without these there is nothing to compare with. */
+export const baselines: readonly string[] = cases
+  .filter(({ group }) => group === 'baseline')
+  .map(({ name }) => name)
