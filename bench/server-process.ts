@@ -1,15 +1,18 @@
-import { closeSync, ftruncateSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { member, parseJson } from '../test/support/json.ts'
 
 /** A server under load, in a process of its own that writes its log to a file. */
 export type ServerProcess = {
+  readonly name: string
   readonly pid: number
   readonly url: string
   /** What it said when it listened. */
   readonly announcement: unknown
   /** CPU time of all its threads since it started, user and system, microseconds. */
   cpuMicroseconds(): number
+  /** The same of the threads that run now: the one that serves, those that write files, and all others. */
+  threadMicroseconds(): ThreadTimes
   /** Resident memory, bytes. */
   residentBytes(): number
   /** Holds it still, timers and all, while another one is measured. */
@@ -20,6 +23,8 @@ export type ServerProcess = {
   /** SIGTERM, then its end. */
   stop(): Promise<void>
 }
+
+export type ThreadTimes = { readonly serving: number; readonly files: number; readonly others: number }
 
 export type ServerOptions = {
   readonly command: readonly string[]
@@ -102,10 +107,20 @@ export const startServer = async ({
   if (!isPort(announcement)) throw new Error(`${name} has no port`)
   const read = (file: string): string => readFileSync(`/proc/${child.pid}/${file}`, 'utf8')
   return {
+    name,
     pid: child.pid,
     url: `http://127.0.0.1:${announcement.port}`,
     announcement,
     cpuMicroseconds: () => ticksOf(read('stat')) * microsecondsOfTick,
+    threadMicroseconds: () => {
+      const times = { serving: 0, files: 0, others: 0 }
+      for (const thread of readdirSync(`/proc/${child.pid}/task`)) {
+        const isPool = read(`task/${thread}/comm`).startsWith('Bun Pool')
+        const kind = Number(thread) === child.pid ? 'serving' : isPool ? 'files' : 'others'
+        times[kind] += Number(read(`task/${thread}/schedstat`).split(' ')[0]) / 1_000
+      }
+      return times
+    },
     residentBytes: () => residentOf(read('status')),
     pause: () => child.kill('SIGSTOP'),
     resume: () => child.kill('SIGCONT'),

@@ -16,6 +16,8 @@ export type StageOptions = {
   readonly stored: number
   /** Keys that take turns where a cache is to hold them. */
   readonly rotating: number
+  /** Options of Bun for a server, by its name. */
+  readonly flags?: (name: string) => readonly string[]
 }
 
 const root = join(import.meta.dir, '..')
@@ -35,7 +37,7 @@ const once = <Value>(make: () => Promise<Value>): (() => Promise<Value>) => {
 }
 
 /** Everything that cases run on, made when the first of them asks for it. */
-export const createStage = ({ folder, stored, rotating }: StageOptions) => {
+export const createStage = ({ folder, stored, rotating, flags = () => [] }: StageOptions) => {
   const secret = 'a secret of a benchmark that guards nothing at all'
   const servers: ServerProcess[] = []
   const start = async (
@@ -43,7 +45,7 @@ export const createStage = ({ folder, stored, rotating }: StageOptions) => {
     command: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Promise<ServerProcess> => {
-    const server = await startServer({ name, command: [bun, ...command], folder, env })
+    const server = await startServer({ name, command: [bun, ...flags(name), ...command], folder, env })
     servers.push(server)
     return server
   }
