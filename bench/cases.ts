@@ -25,6 +25,8 @@ const defined = [
   { name: 'hot-key', title: 'API key, hot', group: 'request', isMain: true },
   { name: 'hot-hs256', title: 'JWT, HS256, hot', group: 'request', isMain: true },
   { name: 'hot-es256', title: 'JWT, ES256, hot', group: 'request', isMain: true },
+  { name: 'hot-key-bare', title: 'API key, hot, in a bare Elysia app', group: 'request', isMain: true },
+  { name: 'hot-hs256-bare', title: 'JWT, HS256, hot, in a bare Elysia app', group: 'request' },
   { name: 'rotating', title: 'keys in rotation, the cache holds them', group: 'request', isMain: true },
   { name: 'rotating-small', title: 'the same keys in rotation, the cache does not', group: 'request' },
   {

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readBaseline } from './baseline.ts'
-import { baselines, type CaseName, cases } from './cases.ts'
+import { baselines, type CaseGroup, type CaseName, cases } from './cases.ts'
 import { describeCommit, describeMachine } from './machine.ts'
 import peers from './peers/package.json' with { type: 'json' }
 import { render } from './render.ts'
@@ -137,11 +137,15 @@ const measureRounds = async (
 }
 
 const print = (results: Results): void => {
+  const has = (group: CaseGroup): boolean =>
+    results.measurements.some(({ case: name }) =>
+      cases.some(found => found.name === name && found.group === group),
+    )
   const parts = [
     factsList(results),
     loadTable(results),
-    results.measurements.some(({ case: name }) => name.startsWith('better-auth')) ? peerTable(results) : null,
-    results.databases.length > 1 ? growthTable(results) : null,
+    has('peer') ? peerTable(results) : null,
+    has('growth') ? growthTable(results) : null,
     results.signIns.length > 0 ? signInTable(results) : null,
     results.starts.length > 0 ? startTable(results) : null,
     judge(results)

@@ -29,6 +29,9 @@ const measureHashes = async (seconds: number): Promise<number> => {
   return perSecond
 }
 
+/** wrk leaves at its time and waits for no answer: what it left behind would stand in line before what comes next. */
+const settle = (): Promise<void> => Bun.sleep(500 + 100 * 5 * hashConcurrency)
+
 /** During a flood each sign-in has to be let in or told to come back, and nothing else. @throws Error */
 const watchFlood = async (url: string, body: string, seconds: number): Promise<void> => {
   for (const start = performance.now(); performance.now() - start < (seconds - 0.5) * 1_000; ) {
@@ -68,10 +71,12 @@ export const measureSignIns = async (stage: Stage, round: number, seconds: numbe
   // No more at once than wait for their turn: none is sent away.
   const connections = 4 * hashConcurrency
   await load(signIn, 1, connections)
+  await settle()
   const before = server.cpuMicroseconds()
   const alone = await load(signIn, seconds, connections)
   const cpu = server.cpuMicroseconds() - before
 
+  await settle()
   await checkAnswer(profile)
   await load(profile, 1, tokenConnections)
   const url = `${server.url}/auth/login`
@@ -84,6 +89,7 @@ export const measureSignIns = async (stage: Stage, round: number, seconds: numbe
     load(profile, seconds, tokenConnections),
     watchFlood(url, body, seconds),
   ])
+  await settle()
   if (flood.broken > 0) throw new Error(`Connections broke in the flood: ${JSON.stringify(flood)}`)
   server.clearLog()
   return {

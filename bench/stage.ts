@@ -95,9 +95,14 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
   const issuer = 'http://127.0.0.1:3000'
   const tokenOf = createTokens({ secret, issuer })
 
-  const latchkey = (name: string, settings: Omit<ServerSettings, 'secret' | 'issuer'>, by = issuer) =>
+  const latchkey = (
+    name: string,
+    settings: Omit<ServerSettings, 'secret' | 'issuer'>,
+    by = issuer,
+    app = 'latchkey',
+  ) =>
     start(name, [
-      join(import.meta.dir, 'servers/latchkey.ts'),
+      join(import.meta.dir, `servers/${app}.ts`),
       JSON.stringify({ ...settings, secret, issuer: by } satisfies ServerSettings),
     ])
 
@@ -121,6 +126,9 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
     const jwksUrl = `${by}/.well-known/jwks.json`
     return latchkey('latchkey-es256', { database: join(folder, 'es256.sqlite'), jwksUrl }, by)
   })
+  const inBareApp = once(() =>
+    latchkey('latchkey-bare', { database: database('latchkey-bare', stored) }, issuer, 'latchkey-bare'),
+  )
   const makesKeys = once(() => latchkey('latchkey-create', { database: join(folder, 'create.sqlite') }))
   const grown = new Map<number, () => Promise<ServerProcess>>(
     growthSizes.map(size => [
@@ -187,6 +195,9 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
       item('hot-hs256', await main(), header(`Authorization: Bearer ${await tokenOf('usr_1')}`)),
     'hot-es256': async () =>
       item('hot-es256', await ofLogin(), header(`Authorization: Bearer ${(await login()).token}`)),
+    'hot-key-bare': async () => item('hot-key-bare', await inBareApp(), hotKey(seed(stored).good)),
+    'hot-hs256-bare': async () =>
+      item('hot-hs256-bare', await inBareApp(), header(`Authorization: Bearer ${await tokenOf('usr_1')}`)),
     rotating: async () =>
       item('rotating', await main(), await keyFile('rotating', seed(stored).good.slice(0, rotating))),
     'rotating-small': async () =>

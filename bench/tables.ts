@@ -65,19 +65,19 @@ export const loadTable = (results: Results): string => {
   )
 }
 
-/** Latchkey's hot key beside each peer: how many times its CPU they take. */
+/** How many times the CPU of Latchkey the peers take: with all of its pipeline, and in a bare Elysia app as they are. */
 export const peerTable = (results: Results): string => {
   const points = cpuPoints(results)
   const rows = cases
     .filter(({ group }) => group === 'peer')
     .flatMap(({ name, title }) => {
       const ours = name === 'elysia-jwt' ? 'hot-hs256' : 'hot-key'
-      const found = spread(ratios(points, name, ours))
-      return found === null
+      const [whole, bare] = [ours, `${ours}-bare`].map(own => spread(ratios(points, name, own)))
+      return whole === null && bare === null
         ? []
-        : [[title, cases.find(own => own.name === ours)?.title ?? '', writeSpread(found)]]
+        : [[title, writeSpread(whole ?? null), writeSpread(bare ?? null)]]
     })
-  return table(['peer', 'next to Latchkey’s', 'CPU, times as much'], rows)
+  return table(['CPU, times as much as Latchkey’s', 'with log and headers', 'in a bare app, too'], rows)
 }
 
 export const growthTable = (results: Results): string => {
