@@ -194,7 +194,7 @@ const results: Results = {
   starts,
 }
 print(results)
-if (values.save || (!quick && names.length === 0 && failures.length === 0)) {
+if (failures.length === 0 && (values.save || (!quick && names.length === 0))) {
   say(`Kept as ${await writeResults(results)}`)
   await render(false)
 }

@@ -10,12 +10,13 @@ const good = `Running 2s test @ http://127.0.0.1:34139/items/1
      50%  829.00us
      75%    1.67ms
      90%    2.41ms
-     99%    1.05s
+     99%    1.05s 
   46115 requests in 2.10s, 18.30MB read
 Requests/sec:  21951.59
 Transfer/sec:      8.71MB
 `
 
+// It pads some units with a space, and some not.
 test('what wrk printed is read in the units that it chose for each figure', () => {
   expect(parseWrk(good)).toEqual({
     requests: 46_115,

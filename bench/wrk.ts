@@ -38,13 +38,13 @@ const duration = (value = '', unit = ''): number => {
 }
 
 const percentile = (text: string, percent: number): number => {
-  const [, value, unit] = find(text, new RegExp(`^ +${percent}% +([\\d.]+)(us|ms|s|m)$`, 'm'))
+  const [, value, unit] = find(text, new RegExp(`^ +${percent}% +([\\d.]+)(us|ms|s|m) *$`, 'm'))
   return duration(value, unit)
 }
 
 /** Reads what `wrk --latency` printed. @throws Error where it lacks something. */
 export const parseWrk = (text: string): Outcome => {
-  const [, requests, value, unit] = find(text, /^ +(\d+) requests in ([\d.]+)(us|ms|s|m),/m)
+  const [, requests, value, unit] = find(text, /^ +(\d+) requests in ([\d.]+)(us|ms|s|m) *,/m)
   const refused = /^ +Non-2xx or 3xx responses: (\d+)$/m.exec(text)?.[1] ?? '0'
   const errors = /^ +Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)$/m.exec(text) ?? []
   return {

@@ -1,9 +1,9 @@
 /**
  * Runs the tests and counts them: `npm test [-- --ci | suite…]`.
  *
- * Without arguments: the tests beside the code, then test/e2e from source. With names: these suites (`unit`,
- * or a folder of test/). With `--ci`: also types, lint and migrations, and what is built: the binary goes
- * through test/e2e as well, the npm package through test/package. The last line is `N passed, N failed`.
+ * Without arguments: the tests beside the code, then test/e2e from source. With names: these suites (`unit`, `bench`,
+ * or a folder of test/). With `--ci`: also types, lint, migrations and the page that is rendered from measurements,
+ * and what is built: the binary goes through test/e2e as well, the npm package through test/package. The last line is `N passed, N failed`.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -81,15 +81,17 @@ const notRun = (step: string, reason: string): void => {
   results.push({ step, passed: 0, failed: 1, seconds: 0 })
 }
 
-const folder = (name: string): string => (name === 'unit' ? 'src' : `test/${name}`)
+const folder = (name: string): string =>
+  name === 'unit' ? 'src' : name === 'bench' ? 'bench' : `test/${name}`
 
 const { values, positionals } = parseArgs({ options: { ci: { type: 'boolean' } }, allowPositionals: true })
 const e2e = existsSync(folder('e2e'))
-const names = positionals.length > 0 ? positionals : e2e ? ['unit', 'e2e'] : ['unit']
+const names = positionals.length > 0 ? positionals : e2e ? ['unit', 'bench', 'e2e'] : ['unit', 'bench']
 
 if (values.ci) {
   await check('types', ['run', 'types'])
   await check('lint', ['run', 'lint'])
+  await check('performance page', ['bench/render.ts', '--check'])
   const sets = readdirSync('db').filter(set => existsSync(`db/${set}/meta/_journal.json`))
   for (const set of sets) {
     await check(`migrations ${set}`, ['run', 'drizzle-kit', 'check'], { MIGRATION_SET: set })
