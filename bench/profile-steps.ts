@@ -21,7 +21,7 @@ type Frame = CpuProfile['nodes'][number]['callFrame']
 /** By function or file. The first rule that fits the innermost frame that any fits says which step it is. */
 const rules: readonly { readonly step: string; readonly name?: RegExp; readonly url?: RegExp }[] = [
   { step: 'address of the caller', name: /^requestIP$/ },
-  { step: 'write the access log', url: /sonic-boom|\/pino\/|src\/lib\/log\.ts|node:fs/ },
+  { step: 'write the access log', url: /sonic-boom|\/pino\/|src\/lib\/(log|access-log|output)\.ts|node:fs/ },
   { step: 'write the access log', name: /^writeCb$/ },
   { step: 'read the credential', url: /src\/lib\/credential\.ts/ },
   { step: 'argon2id of the secret', url: /src\/apikey\/secret-hash\.ts/ },
@@ -34,9 +34,10 @@ const rules: readonly { readonly step: string; readonly name?: RegExp; readonly 
   { step: 'write the refusal', url: /src\/lib\/(problem|failure)\.ts/ },
   { step: 'judge and let in', url: /src\/apikey\/|src\/lib\/(guard|permission|body)\.ts/ },
   { step: 'request id, headers, log entry', url: /src\/lib\/(request|server|clock)\.ts/ },
-  { step: 'handler', url: /bench\/servers\// },
-  { step: 'Elysia and the response', url: /elysia|memoirist/ },
+  { step: 'the route itself', url: /bench\/servers\/|src\/(service-a|login|userdb)\// },
 ]
+
+const other = 'Elysia and the response'
 
 /** Which step a stack belongs to; the innermost frame comes first. What Elysia compiled has no file. */
 export const stepOf = (stack: readonly Frame[]): string => {
@@ -46,7 +47,7 @@ export const stepOf = (stack: readonly Frame[]): string => {
     )
     if (rule !== undefined) return rule.step
   }
-  return 'Elysia and the response'
+  return stack.some(({ url }) => /drizzle-orm|bun:sqlite/.test(url)) ? 'the database' : other
 }
 
 export type Share = {

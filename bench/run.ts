@@ -20,7 +20,7 @@ import { hashConcurrency, measureSignIns } from './sign-ins.ts'
 import { createStage, installPeers, type Stage } from './stage.ts'
 import { measureStarts } from './starts.ts'
 import { shuffle } from './statistics.ts'
-import { measure, type Subject } from './subject.ts'
+import { goThrough, measure, type Subject } from './subject.ts'
 import { factsList, growthTable, loadTable, peerTable, signInTable, startTable } from './tables.ts'
 import { judge, writeFigure, writeLimit, writeOutcome } from './targets.ts'
 import { requireWrk } from './wrk.ts'
@@ -88,16 +88,9 @@ const prepare = async (stage: Stage, wanted: readonly CaseName[]): Promise<Subje
   for (const name of wanted) {
     const subject = await attempt(name, async () => {
       const made = await stage.subject(name)
-      // The first seconds are those of a compiler; and a cache has to be filled, once through all that it is to hold.
-      const rotation = 'size' in made.credentials && name === 'rotating' ? made.credentials.size : 0
-      const seconds = quick ? 1 : 2
-      made.server.resume()
-      await measure(made, {
-        round: 0,
-        seconds,
-        warmUpSeconds: Math.ceil(rotation / 4_000),
-        connections: plan.connections,
-      })
+      if (name === 'rotating') await goThrough(made, plan.connections)
+      // The first seconds are those of a compiler.
+      await measure(made, { ...plan, round: 0, seconds: quick ? 1 : 2, warmUpSeconds: 0 })
       return made
     })
     if (subject !== null) subjects.push(subject)

@@ -109,9 +109,11 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
   const database = (name: string, size: number): string =>
     copySeed(seed(size), join(folder, `${name}.sqlite`))
 
-  const main = once(() =>
-    latchkey('latchkey', {
-      database: database('latchkey', stored),
+  const main = once(() => latchkey('latchkey', { database: database('latchkey', stored) }))
+  // Apart from the hot ones, which would pay for the uses that are written down after.
+  const large = once(() =>
+    latchkey('latchkey-large', {
+      database: database('latchkey-large', stored),
       cacheEntries: Math.round(rotating * 1.5),
     }),
   )
@@ -130,16 +132,6 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
     latchkey('latchkey-bare', { database: database('latchkey-bare', stored) }, issuer, 'latchkey-bare'),
   )
   const makesKeys = once(() => latchkey('latchkey-create', { database: join(folder, 'create.sqlite') }))
-  const grown = new Map<number, () => Promise<ServerProcess>>(
-    growthSizes.map(size => [
-      size,
-      // Smaller than the smallest of them, so that each look-up in turn misses.
-      once(() =>
-        latchkey(`latchkey-${size}`, { database: database(`latchkey-${size}`, size), cacheEntries: 100 }),
-      ),
-    ]),
-  )
-
   const documents = once(async () => {
     const server = await start('service-a', [join(root, 'src/main.ts')], {
       ROLE: 'service-a',
@@ -179,10 +171,15 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
     return item(`better-auth-${mode}`, server, credentials)
   }
 
-  const growth = async (name: string, size: number, isHot: boolean): Promise<Subject> => {
-    const server = await grown.get(size)?.()
-    if (server === undefined) throw new Error(`There is no server for ${size} keys`)
+  const growth = async (size: number, isHot: boolean): Promise<Subject> => {
     const { good } = seed(size)
+    const name = `${isHot ? 'hot' : 'cold'}-${size}`
+    // Where it is to miss, smaller than the smallest of them.
+    const cache = isHot ? {} : { cacheEntries: 100 }
+    const server = await latchkey(`latchkey-${name}`, {
+      database: database(`latchkey-${name}`, size),
+      ...cache,
+    })
     return item(name, server, isHot ? hotKey(good) : await keyFile(name, good))
   }
 
@@ -199,7 +196,7 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
     'hot-hs256-bare': async () =>
       item('hot-hs256-bare', await inBareApp(), header(`Authorization: Bearer ${await tokenOf('usr_1')}`)),
     rotating: async () =>
-      item('rotating', await main(), await keyFile('rotating', seed(stored).good.slice(0, rotating))),
+      item('rotating', await large(), await keyFile('rotating', seed(stored).good.slice(0, rotating))),
     'rotating-small': async () =>
       item('rotating-small', await small(), await keyFile('rotating', seed(stored).good.slice(0, rotating))),
     cold: async () => item('cold', await small(), await keyFile('cold', seed(stored).good)),
@@ -249,8 +246,8 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
       ),
     ...Object.fromEntries(
       growthSizes.flatMap(size => [
-        [`hot-${size}`, () => growth(`hot-${size}`, size, true)],
-        [`cold-${size}`, () => growth(`cold-${size}`, size, false)],
+        [`hot-${size}`, () => growth(size, true)],
+        [`cold-${size}`, () => growth(size, false)],
       ]),
     ),
   }

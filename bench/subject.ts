@@ -63,7 +63,13 @@ export const checkAnswer = async ({
 }
 
 /** Puts a case under load. @throws Error when a single answer was another than what the case is about. */
-export const load = async (subject: Subject, seconds: number, connections: number): Promise<Outcome> => {
+export const load = async (
+  subject: Subject,
+  seconds: number,
+  connections: number,
+  // Elsewhere each time, so that one run does not begin with what the last one left in memory.
+  start = Math.floor(Math.random() * 1_000_000),
+): Promise<Outcome> => {
   const { name, server, method = 'GET', path, body, credentials, status } = subject
   const isPlain = 'header' in credentials && method === 'GET'
   const outcome = await runWrk({
@@ -75,14 +81,7 @@ export const load = async (subject: Subject, seconds: number, connections: numbe
       ? {
           script: {
             path: replay,
-            args: [
-              method,
-              path,
-              credentials.file,
-              // Elsewhere each time, so that one run does not begin with what the last one left in memory.
-              String(Math.floor(Math.random() * credentials.size)),
-              ...(body === undefined ? [] : [body]),
-            ],
+            args: [method, path, credentials.file, String(start), ...(body === undefined ? [] : [body])],
           },
         }
       : {}),
@@ -92,6 +91,18 @@ export const load = async (subject: Subject, seconds: number, connections: numbe
     throw new Error(`${name} answered wrongly under load: ${JSON.stringify(outcome)}`)
   }
   return outcome
+}
+
+/** Goes through all credentials once, for a cache that is to hold them. @throws Error when that takes a minute. */
+export const goThrough = async (subject: Subject, connections: number): Promise<void> => {
+  const { server, credentials, name } = subject
+  const size = 'size' in credentials ? credentials.size : 1
+  server.resume()
+  let done = 0
+  for (let time = 0; done < size; time += 1) {
+    if (time === 30) throw new Error(`${name} is too slow: ${done} of ${size} credentials in a minute`)
+    done += (await load(subject, 2, connections, done)).requests
+  }
 }
 
 export type MeasureOptions = {

@@ -6,7 +6,7 @@ import { Elysia } from 'elysia'
 import { apikey, internalsOf, keyRoutes, problems } from '../../src/apikey/index.ts'
 import { createLog } from '../../src/lib/log.ts'
 import type { AddressSource } from '../../src/lib/request.ts'
-import { appConfig, observe, securityHeaders, serve } from '../../src/lib/server.ts'
+import { appConfig, identify, observe, securityHeaders, serve } from '../../src/lib/server.ts'
 import { audience, readSettings } from '../settings.ts'
 import { answer, path } from './answer.ts'
 
@@ -26,6 +26,7 @@ const auth = apikey({
 const installed = problems({ onUnexpected: error => log.error({ error }, 'unexpected error') })
 const app = new Elysia(appConfig)
   .headers(securityHeaders)
+  .onRequest(identify)
   .wrap(observe(log, (): AddressSource => app.server))
   .use(installed)
   .use(keyRoutes({ auth, problems: installed }))

@@ -9,12 +9,13 @@ import { Elysia } from 'elysia'
 import { createLog } from '../../src/lib/log.ts'
 import { createProblems } from '../../src/lib/problem.ts'
 import type { AddressSource } from '../../src/lib/request.ts'
-import { appConfig, observe, securityHeaders, serve } from '../../src/lib/server.ts'
+import { appConfig, identify, observe, securityHeaders, serve } from '../../src/lib/server.ts'
 import { answer, path } from './answer.ts'
 
 const log = createLog({ level: 'info', service: 'bench' })
 const app = new Elysia(appConfig)
   .headers(securityHeaders)
+  .onRequest(identify)
   .wrap(observe(log, (): AddressSource => app.server))
   .use(createProblems({ table: {}, onUnexpected: error => log.error({ error }, 'unexpected error') }))
   .get(path, answer)
