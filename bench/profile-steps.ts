@@ -29,6 +29,7 @@ const rules: readonly { readonly step: string; readonly name?: RegExp; readonly 
   { step: 'look into the cache', url: /src\/lib\/verified-cache\.ts/ },
   { step: 'what other processes changed', url: /src\/apikey\/key-changes\.ts|src\/lib\/data-version\.ts/ },
   { step: 'verify the JWT', url: /src\/lib\/jwt\/|\/jose\// },
+  { step: 'argon2id of the secret', name: /^verifySync$/ },
   { step: 'read the key’s row', url: /src\/apikey\/store[^/]*\.ts/ },
   { step: 'count the use', url: /src\/apikey\/usage[^/]*\.ts/ },
   { step: 'write the refusal', url: /src\/lib\/(problem|failure)\.ts/ },
