@@ -1,5 +1,6 @@
 /**
- * Where the CPU time of one kind of request goes: `bun run bench:profile [--case=hot-key] [--seconds=10] [--save]`.
+ * Where the CPU time of one kind of request goes: `bun run bench:profile [--case=hot-key] [--seconds=10] [--stored=10000]
+ * [--rotating=1000] [--save]`.
  *
  * Runs the server under Bun's own profiler (`--cpu-prof`) while it is under load. `--save` keeps what was found in
  * bench/results, for docs/performance.md.
@@ -24,6 +25,8 @@ const { values } = parseArgs({
   options: {
     case: { type: 'string', default: 'hot-key' },
     seconds: { type: 'string', default: '10' },
+    stored: { type: 'string', default: '10000' },
+    rotating: { type: 'string', default: '1000' },
     save: { type: 'boolean', default: false },
   },
 })
@@ -48,7 +51,7 @@ process.on('exit', () => {
 })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 
-const sizes = { stored: 10_000, rotating: 1_000 }
+const sizes = { stored: Number(values.stored), rotating: Number(values.rotating) }
 
 /** Counts samples of the case under load. */
 const takeSamples = async (folder: string): Promise<Share[]> => {

@@ -159,6 +159,7 @@ if (names.length === 0 || names.some(name => name.startsWith('better-auth') || n
   installPeers()
 }
 const startedAt = new Date().toISOString()
+const commit = describeCommit()
 const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'))
 process.on('exit', () => {
   killServers()
@@ -176,7 +177,7 @@ const starts: Start[] = isWanted('start')
 
 const results: Results = {
   startedAt,
-  ...describeCommit(),
+  ...commit,
   machine: describeMachine(),
   settings: plan,
   baseline,

@@ -15,8 +15,8 @@ import { answer, path } from './answer.ts'
 const log = createLog({ level: 'info', service: 'bench' })
 const app = new Elysia(appConfig)
   .headers(securityHeaders)
-  .onRequest(identify)
   .wrap(observe(log, (): AddressSource => app.server))
+  .onRequest(identify)
   .use(createProblems({ table: {}, onUnexpected: error => log.error({ error }, 'unexpected error') }))
   .get(path, answer)
 
