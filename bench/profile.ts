@@ -17,7 +17,7 @@ import { render } from './render.ts'
 import { type Profile, writeResults } from './results.ts'
 import { killServers, type ThreadTimes } from './server-process.ts'
 import { createStage, type Stage } from './stage.ts'
-import { checkAnswer, load } from './subject.ts'
+import { checkAnswer, goThrough, load, type Subject } from './subject.ts'
 import { profileTables } from './tables.ts'
 import { requireWrk } from './wrk.ts'
 
@@ -53,6 +53,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => pr
 
 const sizes = { stored: Number(values.stored), rotating: Number(values.rotating) }
 
+const warmUp = async (subject: Subject): Promise<void> => {
+  await checkAnswer(subject)
+  await load(subject, 2, connections)
+  if (subject.name === 'rotating') await goThrough(subject, connections)
+}
+
 /** Counts samples of the case under load. */
 const takeSamples = async (folder: string): Promise<Share[]> => {
   const place = (name: string): string => join(folder, `profile-${name}`)
@@ -62,8 +68,7 @@ const takeSamples = async (folder: string): Promise<Share[]> => {
     flags: name => ['--cpu-prof', `--cpu-prof-dir=${place(name)}`],
   })
   const subject = await stage.subject(chosen.name)
-  await checkAnswer(subject)
-  await load(subject, 2, connections)
+  await warmUp(subject)
   const started = performance.now()
   await load(subject, seconds, connections)
   await stage.stop()
@@ -77,8 +82,7 @@ const takeSamples = async (folder: string): Promise<Share[]> => {
 /** CPU time of threads for each request, without the profiler, which takes some itself. */
 const takeTimes = async (stage: Stage, name: CaseName): Promise<ThreadTimes & { requests: number }> => {
   const subject = await stage.subject(name)
-  await checkAnswer(subject)
-  await load(subject, 2, connections)
+  await warmUp(subject)
   const before = subject.server.threadMicroseconds()
   const { requests } = await load(subject, seconds, connections)
   const after = subject.server.threadMicroseconds()
