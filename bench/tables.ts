@@ -191,6 +191,7 @@ export const profileTables = (profile: Profile | null): string => {
     number(microseconds, 2),
   ])
   return [
+    `Commit \`${profile.commit}\`, ${number(profile.requests)} requests.`,
     table(['step', 'µs', 'share'], [...steps, ['all', number(cpuMicroseconds, 1), '100 %']]),
     table(['function, by itself', 'step', 'µs'], functions),
   ].join('\n\n')
