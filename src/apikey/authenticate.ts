@@ -5,9 +5,7 @@ import type { RolePermissions } from '../lib/permission.ts'
 import { createVerifiedCache, digestOf, type Generation, type VerifiedCache } from '../lib/verified-cache.ts'
 import type { CredentialCode } from './errors.ts'
 import { type Authentication, createJudges, type Judgement, refuse } from './judgement.ts'
-import { lowestCost, type SecretHashCost } from './keys.ts'
 import { createPrincipals } from './principal.ts'
-import { createSecretHashes } from './secret-hash.ts'
 import type { KeyStore } from './store.ts'
 import type { Subjects } from './subjects.ts'
 import { longestKey, looksLikeKey, parseKey, shortestKey } from './token.ts'
@@ -27,7 +25,6 @@ export type AuthenticateOptions = {
   readonly roles: RolePermissions
   readonly prefix: string
   readonly clock: Clock
-  readonly cost?: SecretHashCost
   /** Absent, credentials live to their expiry, and nobody asks how their owners are. */
   readonly followed?: Followed | null
   /** Whoever gives one evicts from it what changes. Absent, each request is judged anew. */
@@ -73,7 +70,6 @@ export const createAuthenticate = ({
   roles,
   prefix,
   clock,
-  cost = lowestCost,
   followed = null,
   cache = createVerifiedCache(0),
   catchUp = () => {},
@@ -82,7 +78,6 @@ export const createAuthenticate = ({
     store,
     verifier,
     principals: createPrincipals(roles),
-    hashes: createSecretHashes(cost),
     clock,
     subjects: followed,
   })

@@ -5,7 +5,7 @@ import type { Validity } from '../lib/verified-cache.ts'
 import type { CredentialCode } from './errors.ts'
 import { isExpired, type KeyRecord } from './key-record.ts'
 import type { Principal, Principals } from './principal.ts'
-import type { SecretHashes } from './secret-hash.ts'
+import { verifySecret } from './secret-hash.ts'
 import type { KeyStore } from './store.ts'
 import { revokedKeyId, type Subjects } from './subjects.ts'
 import { type KeyParts, publicId } from './token.ts'
@@ -36,14 +36,13 @@ export type JudgesOptions = {
   readonly store: Pick<KeyStore, 'findCredential'>
   readonly verifier: TokenVerifier
   readonly principals: Principals
-  readonly hashes: SecretHashes
   readonly clock: Clock
   /** Null where no feed is followed: credentials live to their expiry, and nobody asks how their owners are. */
   readonly subjects: Subjects | null
 }
 
 /** The full look at a credential: whatever it takes, from the database and by cryptography. */
-export const createJudges = ({ store, verifier, principals, hashes, clock, subjects }: JudgesOptions) => {
+export const createJudges = ({ store, verifier, principals, clock, subjects }: JudgesOptions) => {
   /** Why a key is refused whose secret is right, if it is: the caller may learn what is the matter with it. */
   const refusalOf = (key: KeyRecord, now: number): CredentialCode | null => {
     if (key.revokedAt !== null) return 'api_key_revoked'
@@ -71,9 +70,11 @@ export const createJudges = ({ store, verifier, principals, hashes, clock, subje
 
   const judgeKey = async (parts: KeyParts): Promise<Judgement> => {
     const found = await store.findCredential(publicId(parts.id))
-    const checked = hashes.verify(parts.secret, found?.secretHash ?? null)
+    // At once, without a hash for show: ids are 95 random bits, so nobody learns by the time it takes which there are.
+    if (found === null) return unknownKey
+    const checked = verifySecret(parts.secret, found.secretHash)
     const isSecret = typeof checked === 'boolean' ? checked : await checked
-    if (found === null || !isSecret || found.key.prefix !== parts.prefix) return unknownKey
+    if (!isSecret || found.key.prefix !== parts.prefix) return unknownKey
     return judgeFound(found.key)
   }
 

@@ -26,7 +26,7 @@ let installed = 0
  */
 export const apikey = <const Permission extends string>(options: ApikeyOptions<Permission>) => {
   checkOptions(options)
-  const { roles, prefix = defaultPrefix, clock = systemClock, secretHashCost } = options
+  const { roles, prefix = defaultPrefix, clock = systemClock } = options
   const installation = createInstallation(options)
   const { open, cache, verifier, keySource, followed, catchUp, start, stop } = installation
   const refusalOf = createRefusals()
@@ -37,7 +37,6 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     roles,
     prefix,
     clock,
-    ...(secretHashCost === undefined ? {} : { cost: secretHashCost }),
     followed,
     cache,
     catchUp,

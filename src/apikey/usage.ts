@@ -64,7 +64,7 @@ const mostPrunes = 10
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 /** Notes of uses. It sets no timer: whoever owns it says when to flush. */
-export const createUsage = ({ store, clock, maxEntries = 200_000 }: UsageOptions): Usage => {
+export const createUsage = ({ store, clock, maxEntries = 400_000 }: UsageOptions): Usage => {
   let sheet: Sheet = createSheet(dayOf(clock()))
   /** Sheets that nothing is added to any more, oldest first. */
   const full: Sheet[] = []
