@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readBaseline } from './baseline.ts'
-import { baselines, type CaseGroup, type CaseName, cases } from './cases.ts'
+import { baselines, type CaseGroup, type CaseName, cases, longSeconds, longWarmUpSeconds } from './cases.ts'
 import { describeCommit, describeMachine } from './machine.ts'
 import peers from './peers/package.json' with { type: 'json' }
 import { render } from './render.ts'
@@ -118,7 +118,11 @@ const measureRounds = async (
   for (let round = 1; round <= plan.rounds; round += 1) {
     say(`Round ${round} of ${plan.rounds}`)
     for (const subject of shuffle(subjects)) {
-      const found = await attempt(subject.name, () => measure(subject, { ...plan, round, warmUpSeconds }))
+      const isLong = !quick && cases.some(({ name, isLong }) => name === subject.name && isLong === true)
+      const times = isLong
+        ? { seconds: longSeconds, warmUpSeconds: longWarmUpSeconds }
+        : { seconds: plan.seconds, warmUpSeconds }
+      const found = await attempt(subject.name, () => measure(subject, { ...plan, ...times, round }))
       if (found !== null) measurements.push(found)
     }
     if (isWanted('sign-in')) {
