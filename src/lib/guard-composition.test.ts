@@ -44,6 +44,46 @@ test.each(shapes)(
   },
 )
 
+test('what two guards cover needs both, and each of them judges it once', async () => {
+  const outer = createTestGuard()
+  const inner = createTestGuard()
+  let runs = 0
+  const run = ({ body }: { body: unknown }) => {
+    runs += 1
+    return { body }
+  }
+  await using app = serve(
+    new Elysia()
+      .use(createProblems({ table: guardProblems, onUnexpected: () => {} }))
+      .use(outer.guard)
+      .guard({ permission: 'notes:read' }, covered =>
+        covered.use(
+          new Elysia()
+            .use(inner.guard)
+            .get('/both', run, { permission: 'notes:write' })
+            .post('/both', run, { permission: 'notes:write' }),
+        ),
+      ),
+  )
+  const ask = async (caller: string, method: string): Promise<number> => {
+    const headers = { 'x-caller': caller, 'content-type': 'application/json' }
+    return (await fetch(`${app.url}/both`, { method, headers, ...(method === 'POST' ? { body: '{}' } : {}) }))
+      .status
+  }
+  for (const method of ['GET', 'POST']) {
+    expect(await ask('user notes:read', method)).toBe(403)
+    expect(await ask('user notes:write', method)).toBe(403)
+    expect(await ask('bad', method)).toBe(401)
+  }
+  expect(runs).toBe(0)
+  outer.judged.length = 0
+  inner.judged.length = 0
+  for (const method of ['GET', 'POST']) expect(await ask('user notes:read notes:write', method)).toBe(200)
+  expect(runs).toBe(2)
+  expect(outer.judged).toHaveLength(2)
+  expect(inner.judged).toHaveLength(2)
+})
+
 test('a permission that is not resource:action stops the registration of its route', () => {
   const { guard } = createTestGuard()
   const register = (permission: string) =>

@@ -52,8 +52,17 @@ const admissionKey = Symbol('admission')
 
 declare global {
   interface Request {
-    /** What a guard found of it. On the request itself: a `WeakMap` would take longer than all else on a hot path. */
-    [admissionKey]?: object
+    /** What guards found of it. On the request itself: a `WeakMap` would take longer than all else on a hot path. */
+    [admissionKey]?: Found
+  }
+}
+
+/** What a guard found of a request, before what those found that were asked earlier: several can cover one route. */
+class Found {
+  readonly earlier: Found | undefined
+
+  constructor(earlier: Found | undefined) {
+    this.earlier = earlier
   }
 }
 
@@ -77,19 +86,24 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   type Judged = Outcome<Principal> | { readonly ok: false; readonly refusal: unknown }
 
   /** A class of each guard's own, so that no other guard's admission passes for one. */
-  class Admission {
+  class Admission extends Found {
     readonly outcome: Judged
     body: RefusedBody | null = null
     /** Set when the permission of the route has been found with the caller. */
     isAllowed = false
 
-    constructor(outcome: Judged) {
+    constructor(outcome: Judged, earlier: Found | undefined) {
+      super(earlier)
       this.outcome = outcome
     }
   }
 
-  const admissionOf = ({ [admissionKey]: found }: Request): Admission | null =>
-    found instanceof Admission ? found : null
+  const admissionOf = ({ [admissionKey]: last }: Request): Admission | null => {
+    for (let found = last; found !== undefined; found = found.earlier) {
+      if (found instanceof Admission) return found
+    }
+    return null
+  }
 
   const unjudged = (error: unknown): Judged => ({ ok: false, refusal: error })
 
@@ -104,7 +118,7 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   }
 
   const admit = (request: Request, outcome: Judged): Admission => {
-    const admission = new Admission(outcome)
+    const admission = new Admission(outcome, request[admissionKey])
     if (outcome.ok) factsOf(request).actorId = outcome.principal.ownerId
     request[admissionKey] = admission
     return admission
