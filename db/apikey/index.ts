@@ -5,6 +5,7 @@ import sql1 from './0001_feed.sql' with { type: 'text' }
 import sql2 from './0002_tokens-since.sql' with { type: 'text' }
 import sql3 from './0003_usage-and-changes.sql' with { type: 'text' }
 import sql4 from './0004_changed-keys.sql' with { type: 'text' }
+import sql5 from './0005_replaced-keys.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'apikey',
@@ -14,5 +15,6 @@ export const migrations: MigrationSet = {
     { tag: '0002_tokens-since', sql: sql2 },
     { tag: '0003_usage-and-changes', sql: sql3 },
     { tag: '0004_changed-keys', sql: sql4 },
+    { tag: '0005_replaced-keys', sql: sql5 },
   ],
 }

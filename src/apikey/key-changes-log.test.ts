@@ -83,6 +83,32 @@ describe('whatever is written of a key is in the log of changes', () => {
     expect(logged()).toEqual(new Set([id]))
   })
 
+  const columnNames = (): string[] =>
+    database
+      .query<{ name: string }, []>('PRAGMA table_info(api_keys)')
+      .all()
+      .map(({ name }) => name)
+
+  test.each(['INSERT OR REPLACE', 'REPLACE'])('a row that takes the place of another by %s', async verb => {
+    const [id] = [await make(), await make()]
+    const names = columnNames()
+    const values = names.map(name => (name === 'revoked_at' ? '1' : name))
+    database.run(`${verb} INTO api_keys (${names}) SELECT ${values} FROM api_keys WHERE id = ?`, [id])
+    expect(logged()).toEqual(new Set([id]))
+  })
+
+  test('a row that gets another id, and one whose id it takes', async () => {
+    const [id, taken] = [await make(), await make()]
+    await make()
+    database.run('UPDATE OR REPLACE api_keys SET id = ? WHERE id = ?', [taken, id])
+    expect(logged()).toEqual(new Set([id, taken]))
+  })
+
+  test('not a new key', async () => {
+    await make()
+    expect(logged()).toEqual(new Set())
+  })
+
   test('not a new name, nor a last use', async () => {
     const id = await make()
     database.run('UPDATE api_keys SET name = ?, last_used_at = 1, last_used_address = ? WHERE id = ?', [
