@@ -60,11 +60,19 @@ const bodyOf = ({ json }: Kind, { detail, errors }: Failure, requestId: string):
   return `${json}${JSON.stringify(requestId)}${told}${fields}}`
 }
 
+/**
+ * Headers that belong to one answer alone, however they are spelled. What a handler has set of them before it failed is
+ * said of the answer that it did not give: a problem that claims to be gzip can't be read.
+ */
+const ofOneAnswer =
+  /^(?:content-(?:type|length|encoding|language|location|range|disposition)|transfer-encoding|etag|last-modified|cache-control|expires|location|accept-ranges|x-content-type-options|x-request-id)$/i
+
 const writeHeaders = (
   headers: Record<string, string | number | string[]>,
   failure: Failure,
   requestId: string,
 ): void => {
+  for (const name of Object.keys(headers)) if (ofOneAnswer.test(name)) delete headers[name]
   headers['content-type'] = 'application/problem+json'
   headers['cache-control'] = 'no-store'
   headers['x-content-type-options'] = 'nosniff'

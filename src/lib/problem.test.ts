@@ -24,6 +24,20 @@ const count = () => {
   return 'ok'
 }
 
+/** What the route `/begun` has set when it throws. */
+const begun = {
+  'Content-Type': 'text/csv',
+  'content-encoding': 'gzip',
+  'content-length': '3',
+  'Content-Disposition': 'attachment',
+  'Cache-Control': 'public, max-age=600',
+  'X-Request-Id': 'not-this-one',
+  etag: '"of-the-file"',
+  'last-modified': 'Tue, 10 Mar 2026 12:00:00 GMT',
+  location: '/begun/1',
+  vary: 'accept',
+}
+
 const Everything = t.Object({
   text: t.Optional(t.String({ pattern: '^[a-z]{1,3}$' })),
   literal: t.Optional(t.Literal('only-this')),
@@ -55,6 +69,11 @@ const app = new Elysia({ normalize: false, handler: { standardHostname: false } 
   .get('/cookie', count, { cookie: t.Cookie({ number: t.Integer() }) })
   .get('/gone', () => {
     throw new NotFoundError('a-private-row')
+  })
+  .get('/begun', ({ set }) => {
+    set.status = 201
+    Object.assign(set.headers, begun)
+    throw thrown
   })
   .all('/all', count)
 const served = serve(app)
@@ -91,6 +110,22 @@ describe('a problem', () => {
       'x-content-type-options': 'nosniff',
       'retry-after': '7',
       'x-own': 'yes',
+    })
+  })
+
+  test('HTTP-01: says nothing of the answer that a handler had begun when it failed', async () => {
+    thrown = new Failure('teapot')
+    const response = await fetch(`${served.url}/begun`)
+    const problem: object = Object(await response.json())
+    expect(response.status).toBe(418)
+    const { date, ...headers } = response.headers.toJSON()
+    expect(headers).toEqual({
+      'content-type': 'application/problem+json',
+      'content-length': String(JSON.stringify(problem).length),
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-request-id': Object(problem).requestId,
+      vary: 'accept',
     })
   })
 
