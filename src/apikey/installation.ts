@@ -63,9 +63,9 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   /** What is asked for after the end must not start anything anew, which nobody would end. */
   let isStopped = false
 
-  const run = ({ usage, feed: followed }: Opened): void => {
-    // What can't be written is kept, and the next time tries again.
-    timer ??= setInterval(() => void usage.flush().catch(() => undefined), usageMilliseconds)
+  const run = ({ feed: followed }: Opened): void => {
+    // Of whatever is open then. What can't be written is kept, and the next time tries again.
+    timer ??= setInterval(() => void opened?.usage.flush().catch(() => undefined), usageMilliseconds)
     timer.unref()
     followed?.start()
   }
@@ -116,7 +116,8 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   /** Looked at when somebody asks, and not by a timer: so the bound holds however late a timer would be. */
   const catchUp = (): void => {
     const now = performance.now()
-    if (now - caughtUpAt < catchUpMilliseconds) return
+    // After a stop, what is remembered is of a database that was closed.
+    if (opened !== null && now - caughtUpAt < catchUpMilliseconds) return
     open().watch.catchUp()
     caughtUpAt = now
   }
@@ -130,9 +131,21 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
           requireCurrent: () => openFeed().requireCurrent(),
         }
 
+  let stopping: Promise<void> | null = null
+  /** What is on its way out is left to end; then all of it is opened anew. */
+  const startAgain = async (stopped: Promise<void>): Promise<void> => {
+    try {
+      await stopped
+      if (!isStopped) run(open())
+    } catch (error) {
+      log.warn({ error }, 'what was stopped could not be started again: the next request tries to')
+    }
+  }
+
   const start = (): void => {
     isStopped = false
-    run(open())
+    if (stopping === null) run(open())
+    else void startAgain(stopping)
     if (feed !== null) return
     log.warn(
       {},
@@ -140,7 +153,6 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     )
   }
 
-  let stopping: Promise<void> | null = null
   const stop = (): Promise<void> => {
     isStopped = true
     const current = opened

@@ -8,6 +8,7 @@ import { exportJWK } from 'jose'
 import { bySystem } from '../lib/audit.ts'
 import { createSigner } from '../lib/jwt/signer.ts'
 import { generateKeyPair } from '../lib/jwt/test-tokens.ts'
+import { until } from '../lib/test-feed-server.ts'
 import { ask } from '../lib/test-http.ts'
 import { serve } from '../lib/test-serve.ts'
 import { internalsOf } from './internals.ts'
@@ -82,6 +83,42 @@ describe('the database of the plugin', () => {
     await internalsOf(auth).stop()
     expect(close).toHaveBeenCalledTimes(1)
     close.mockRestore()
+  })
+
+  const makeKey = async (auth: ReturnType<typeof apikey<'notes:read' | 'notes:*'>>) => {
+    const wanted = { name: 'test', ownerId: 'usr_ann', permissions: ['notes:read'], expiresAt: null }
+    const context = { ...bySystem, actorId: 'usr_ann' }
+    return internalsOf(auth).keys().create(wanted, wanted.permissions, context)
+  }
+
+  test('is opened anew by a start that comes while it is being closed, and has uses written as before', async () => {
+    const intervals = spyOn(globalThis, 'setInterval')
+    const auth = apikey({ ...shared, database: path() })
+    const { text } = await makeKey(auth)
+    const stopped = internalsOf(auth).stop()
+    await using served = serve(host(auth).app)
+    await stopped
+    expect((await fetch(`${served.url}/notes`, { headers: { 'x-api-key': text } })).status).toBe(200)
+    const [tick] = intervals.mock.calls.at(-1) ?? []
+    intervals.mockRestore()
+    if (typeof tick !== 'function') throw new Error('There is no timer')
+    tick()
+    const reader = new Database(path(), { readonly: true })
+    await until(() => reader.query('SELECT uses FROM api_key_usage').values().flat()[0] === 1)
+    reader.close()
+    await internalsOf(auth).stop()
+  })
+
+  test('takes with it what was remembered of its keys', async () => {
+    const auth = apikey({ ...shared, database: ':memory:' })
+    const { app, ran } = host(auth)
+    const { text } = await makeKey(auth)
+    const caller = { headers: { 'x-api-key': text } }
+    expect((await ask(app, 'GET', '/notes', caller)).status).toBe(200)
+    await internalsOf(auth).stop()
+    expect((await ask(app, 'GET', '/notes', caller)).status).toBe(403)
+    expect(ran).toHaveLength(1)
+    await internalsOf(auth).stop()
   })
 
   test("stays the host's where the host gave it", async () => {
