@@ -27,7 +27,13 @@ beforeEach(() => {
       .use(auth)
       .get('/notes', handler, { permission: 'notes:read' })
       .put('/notes', handler, { permission: 'notes:write' })
-      .get('/people', handler, { permission: 'any', credential: 'jwt' }),
+      .get('/people', handler, { permission: 'any', credential: 'jwt' })
+      .guard({ permission: 'any' }, covered =>
+        covered
+          .get('/covered', handler, { permission: 'notes:read' })
+          .put('/covered', handler, { permission: 'notes:write' })
+          .post('/covered', handler, { permission: 'notes:read' }),
+      ),
   )
 })
 afterEach(() => served[Symbol.asyncDispose]())
@@ -65,6 +71,15 @@ test('each use of a key is counted by what became of it, cold or remembered', as
     api_key_expired: 1,
     api_key_revoked: 1,
   })
+})
+
+test('a use is counted once where a route and a guard around it ask for a permission each', async () => {
+  const headers = await keyHeaders(['notes:read'])
+  expect(await ask(headers, 'GET', '/covered')).toBe(200)
+  expect(await ask(headers, 'POST', '/covered')).toBe(200)
+  expect(await ask(headers, 'PUT', '/covered')).toBe(403)
+  expect(ran).toHaveLength(2)
+  expect(await total(idOf(headers))).toEqual({ accepted: 2, insufficient_permission: 1 })
 })
 
 test('where the last use came from is the address of the peer', async () => {

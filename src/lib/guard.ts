@@ -26,7 +26,10 @@ export type GuardOptions<Principal extends GuardedPrincipal> = {
     request: Request,
     options: { jwtOnly: boolean; server: AddressSource },
   ) => Outcome<Principal> | Promise<Outcome<Principal>>
-  /** Told of each caller whose credential is good, and whether the route lets them in. On the path of every request. */
+  /**
+   * Told of each caller whose credential is good, and whether the route lets them in; once, unless of several
+   * permissions that a route asks for a later one is lacking. On the path of every request.
+   */
   readonly onDecided?: (
     principal: Principal,
     isAllowed: boolean,
@@ -91,6 +94,8 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     body: RefusedBody | null = null
     /** Set when the permission of the route has been found with the caller. */
     isAllowed = false
+    /** Set when it has been told that the caller is let in: a route can ask for more than one permission. */
+    isTold = false
 
     constructor(outcome: Judged, earlier: Found | undefined) {
       super(earlier)
@@ -183,7 +188,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             if (body !== null) throw body.failure
             const { principal } = outcome
             admission.isAllowed = permission === 'any' || allows(principal.permissions, permission)
-            onDecided(principal, admission.isAllowed, request, server)
+            if (!admission.isAllowed || !admission.isTold) {
+              admission.isTold = true
+              onDecided(principal, admission.isAllowed, request, server)
+            }
             if (!admission.isAllowed) throw insufficient(principal)
           },
         }
