@@ -163,6 +163,9 @@ export const createSubjectIntake = ({ clock, listOf, onChange }: SubjectIntakeOp
     see: memory.set,
 
     adopt: stored => {
+      // Read to the end before anything is forgotten: of nobody that is known may a read that fails make a stranger, who
+      // is taken at the word of a token.
+      const rows = stored.isSameHistory ? stored.subjects : [...stored.subjects]
       if (!stored.isSameHistory) {
         // What was told here and not written would otherwise pass for written.
         unsaved.clear()
@@ -170,7 +173,7 @@ export const createSubjectIntake = ({ clock, listOf, onChange }: SubjectIntakeOp
       }
       const missing = new Set(subjects.keys())
       let lastEpoch = 0
-      for (const row of stored.subjects) {
+      for (const row of rows) {
         lastEpoch = Math.max(lastEpoch, row.epoch)
         missing.delete(row.id)
         adoptSubject(row, stored.isSameHistory, stored.completeEpoch)

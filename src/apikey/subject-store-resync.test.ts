@@ -28,6 +28,17 @@ describe('a resync', () => {
     expect(statuses(store, 'usr_eve')).toEqual(['active'])
   })
 
+  test('of another process that can not be read leaves everybody as they were', async () => {
+    const store = stage.open()
+    const people = [subject('usr_ann', disabled, 0), subject('usr_bob', disabled, 0)]
+    await stage.snapshot(store, people)
+    await stage.snapshot(stage.open(), people, 'g2')
+    stage.database.run("UPDATE subjects SET roles = 'torn' WHERE id = 'usr_ann'")
+    store.apply([subject('usr_eve', active, 1)], at('c1'), stage.time.now)
+    await expect(store.save()).rejects.toThrow(SyntaxError)
+    expect(statuses(store, 'usr_ann', 'usr_bob')).toEqual(['disabled', 'disabled'])
+  })
+
   test('while it is under way everybody is judged by what was known, and staleness counts on', async () => {
     const store = stage.open()
     await stage.snapshot(store, [subject('usr_ann', disabled, 0), subject('usr_bob', active, 0)])
