@@ -244,6 +244,18 @@ describe('other serialisations', () => {
     expect(await verify(encrypted, createSecretSource(Buffer.from(key).toString('latin1')))).toEqual(invalid)
   })
 
+  test('TOK-22: thousands of parts cost no more to refuse than four', async () => {
+    const decoded = spyOn(Buffer, 'from')
+    try {
+      for (const token of ['.'.repeat(8_000), 'e30.'.repeat(2_000), 'e30.e30.e30.e30', 'e30.e30']) {
+        expect(await verify(token)).toEqual(invalid)
+      }
+      expect(decoded).not.toHaveBeenCalled()
+    } finally {
+      decoded.mockRestore()
+    }
+  })
+
   test('TOK-23: a token in a token is invalid', async () => {
     const inner = await createSigner({ algorithm: 'ES256', kid: 'k1', privateKey: pair.privateKey }).sign(
       goodClaims,

@@ -69,9 +69,16 @@ export const createSecretSource = (secret: string): KeySource => {
   return { find: async kid => (kid === undefined ? key : null) }
 }
 
-/** Whether each part is the one base64url text of its bytes (RFC 7515 section 2); jose takes several spellings. */
-const isCanonical = (token: string): boolean =>
-  token.split('.').every(part => Buffer.from(part, 'base64url').toString('base64url') === part)
+/**
+ * Whether there are three parts (RFC 7515 section 3.1), each the one base64url text of its bytes (section 2): jose takes
+ * several spellings. Counted first, since a part costs the same however short it is, and there could be thousands.
+ */
+const isCanonical = (token: string): boolean => {
+  const parts = token.split('.', 4)
+  return (
+    parts.length === 3 && parts.every(part => Buffer.from(part, 'base64url').toString('base64url') === part)
+  )
+}
 
 const invalid: Verification = { ok: false, code: 'token_invalid' }
 const expired: Verification = { ok: false, code: 'token_expired' }
