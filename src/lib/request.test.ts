@@ -91,3 +91,16 @@ test('LOG-02: a key or token that was pasted into a path is not in the path of t
   }
   expect(pathOf(`http://localhost/documents/${'x'.repeat(128)}`)).toBe(`/documents/${'x'.repeat(128)}`)
 })
+
+test('LOG-02: what begins like a token is as it was, but for a key in it', () => {
+  const key = 'a1B2c'.repeat(13)
+  const plain = `/${'x'.repeat(64)}/eyJa.eyJb/eyJ/eyJ.a.b/`
+  expect(pathOf(`http://localhost${plain}`)).toBe(plain)
+  expect(pathOf(`http://localhost/eyJlk_${key}.a`)).toBe('/eyJlk….a')
+  expect(pathOf(`http://localhost/${'x'.repeat(64)}eyJeyJ_a.eyJ-b.c_d.e`)).toBe(`/${'x'.repeat(64)}….e`)
+})
+
+test('a path that begins a token again and again is read once', () => {
+  // Would take some ten seconds, were the rest of the path looked through for each.
+  expect(pathOf(`http://localhost/${'eyJ'.repeat(80_000)}`)).toBe(`/${'eyJ'.repeat(85)}`)
+})

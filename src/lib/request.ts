@@ -58,8 +58,20 @@ export const auditContextOf = <ActorId extends string | null>(
   address: addressOf(request, server),
 })
 
-/** Keys and tokens, which somebody may put where they do not belong. */
-const credentials = /_[0-9A-Za-z]{65}|eyJ[\w-]+\.[\w-]+\.[\w-]+/g
+/** Keys, which somebody may put where they do not belong. */
+const keys = /_[0-9A-Za-z]{65}/g
+
+/**
+ * Tokens as well, and what begins like one. Whatever begins so is a match, so that none of it is looked at again: a
+ * pattern that asks for the two dots looks through all that follows once for each `eyJ` in it, and of those there can be
+ * thousands.
+ */
+const tokens = /eyJ[\w-]+(?:\.[\w-]+){0,2}/g
+
+const withoutCredentials = (path: string): string =>
+  path
+    .replace(tokens, match => (match.indexOf('.') === match.lastIndexOf('.') ? match : '…'))
+    .replace(keys, '…')
 
 /**
  * The path of a URL, for logs: without query, at most 256 characters, and without a key or token that was pasted into
@@ -69,5 +81,5 @@ export const pathOf = (url: string): string => {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   const end = url.indexOf('?', start)
   const path = url.slice(start, end === -1 ? undefined : end)
-  return (path.length > 64 ? path.replace(credentials, '…') : path).slice(0, 256)
+  return (path.length > 64 ? withoutCredentials(path) : path).slice(0, 256)
 }
