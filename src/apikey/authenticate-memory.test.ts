@@ -134,3 +134,17 @@ describe('a time of expiry', () => {
     expect((await gated.judge(headers)).ok).toBe(true)
   })
 })
+
+describe('what changed past everything that tells of it', () => {
+  test('is noticed after ten minutes at the latest: a key is looked at anew', async () => {
+    const { headers } = await gated.makeKey()
+    await gated.judge(headers)
+    const { reads } = gated.gate
+    gated.time.now += 599_999
+    expect(await gated.judge(headers)).toMatchObject({ ok: true })
+    expect(gated.gate.reads).toBe(reads)
+    gated.time.now += 1
+    expect(await gated.judge(headers)).toMatchObject({ ok: true })
+    expect(gated.gate.reads).toBe(reads + 1)
+  })
+})

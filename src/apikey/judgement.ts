@@ -32,6 +32,9 @@ const unknownKey: Judgement = { authentication: refuse('api_key_invalid'), valid
  */
 const rememberTokens = 60_000
 
+/** The same for keys, in case that one is ever changed past everything that tells of it, such as a table made anew by hand. */
+const rememberKeys = 600_000
+
 export type JudgesOptions = {
   readonly store: Pick<KeyStore, 'findCredential'>
   readonly verifier: TokenVerifier
@@ -64,7 +67,8 @@ export const createJudges = ({ store, verifier, principals, clock, subjects }: J
         ? { ok: true, principal: principals.ofKey(key, subjects?.find(key.ownerId) ?? null) }
         : { ok: false, code, keyId: key.id }
     // A refusal holds until something changes: what is dead comes back to life by no passing of time.
-    const until = code === null ? (key.expiresAt ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+    const expiry = code === null ? (key.expiresAt ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+    const until = Math.min(expiry, now + rememberKeys)
     return { authentication, validity: { ids: [key.id, key.ownerId], from: now, until } }
   }
 
