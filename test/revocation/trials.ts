@@ -68,9 +68,14 @@ export const createTrials = async ({
     change: () => administer('PATCH', `/clients/${client.id}`, { scopes: ['documents:write'] }),
     undo: () => administer('PATCH', `/clients/${client.id}`, { scopes }),
   })
+  // A session of its own, and another one in time: the 21st token that is revoked takes its session along.
+  let revoked = 0
+  let ofRevoked = session
   const tokenRevoked = async (): Promise<Trial> => {
-    session = await accounts.refresh(session.refreshToken)
-    const { accessToken } = session
+    ofRevoked =
+      revoked % 20 === 0 ? await accounts.signIn(keeper) : await accounts.refresh(ofRevoked.refreshToken)
+    revoked += 1
+    const { accessToken } = ofRevoked
     return {
       name: 'access token revoked',
       watched: [kinds.watchToken(accessToken, deadToken)],
