@@ -22,6 +22,7 @@ const newSubject = (kind: Subject['kind'], rights: readonly string[], time: numb
   rights,
   createdAt: time,
   statusAt: time,
+  disabledAt: 0,
   isDeletionTold: false,
 })
 
@@ -81,12 +82,12 @@ export const takeToken = (world: World, client: string): Promise<void> =>
         { grant_type: 'client_credentials', audience: 'service-a' },
         clientOf(world, client),
       ),
-    ({ status, body, text }) => {
+    ({ status, body, text }, time) => {
       if (status !== 200) throw new Error(`A token is refused with ${status}: ${text}`)
       const token = textOf(body, 'access_token')
       const { tokenId } = claimsOf(token)
       const scopes = textOf(body, 'scope').split(' ')
-      world.add({ kind: 'client', subject: client, token, tokenId, scopes })
+      world.add({ kind: 'client', subject: client, token, tokenId, scopes, takenAt: time })
     },
   )
 
@@ -107,6 +108,7 @@ const changeStatus = (
       const [id, subject] = named
       subject.status = status
       subject.statusAt = time
+      if (status === 'disabled') subject.disabledAt = time
       subject.isDeletionTold = isTold
       world.state.comeBack.delete(id)
       if (status !== 'active') endSessions(world.state.login, id, time)

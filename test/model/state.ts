@@ -13,6 +13,8 @@ export type Subject = {
   /** When its creation, and when its last change of status was acknowledged. */
   readonly createdAt: number
   statusAt: number
+  /** When a service account was last disabled: tokens that it had taken before are over for good. */
+  disabledAt: number
   /** Whether the feed was up when it was deleted: then its keys are revoked, and not just refused. */
   isDeletionTold: boolean
 }
@@ -51,6 +53,7 @@ export type Credential =
       readonly tokenId: string
       readonly token: string
       readonly scopes: readonly string[]
+      readonly takenAt: number
     }
   | { readonly kind: 'key'; readonly keyId: string; readonly text: string }
 
@@ -121,6 +124,7 @@ const expectToken = (
     return lost.get(credential.subject) === 'heard' ? bad('401 token_invalid') : either
   if (subject.status !== 'active') return bad('401 token_invalid')
   if (ids.some(id => login.ended.has(id) || keptEnded.has(id))) return bad('401 token_invalid')
+  if (credential.kind === 'client' && credential.takenAt < subject.disabledAt) return bad('401 token_invalid')
   const isUnsure = ids.some(id => unsure.has(id))
   const isAllowed =
     permissionsOf(subject).includes(needed) &&
