@@ -6,6 +6,8 @@ import sql2 from './0002_tokens-since.sql' with { type: 'text' }
 import sql3 from './0003_usage-and-changes.sql' with { type: 'text' }
 import sql4 from './0004_changed-keys.sql' with { type: 'text' }
 import sql5 from './0005_replaced-keys.sql' with { type: 'text' }
+import sql6 from './0006_key-features.sql' with { type: 'text' }
+import sql7 from './0007_lineage.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'apikey',
@@ -16,5 +18,7 @@ export const migrations: MigrationSet = {
     { tag: '0003_usage-and-changes', sql: sql3 },
     { tag: '0004_changed-keys', sql: sql4 },
     { tag: '0005_replaced-keys', sql: sql5 },
+    { tag: '0006_key-features', sql: sql6 },
+    { tag: '0007_lineage', sql: sql7 },
   ],
 }

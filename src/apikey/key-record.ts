@@ -1,3 +1,9 @@
+/** JSON of the owner's own: an object, whose values may be any. */
+export type KeyMetadata = { readonly [name: string]: unknown }
+
+/** At most `limit` requests in any `windowSeconds`. Those of a key and its successors count together. */
+export type KeyLimit = { readonly name: string; readonly limit: number; readonly windowSeconds: number }
+
 /** A stored key without its hash. Times are milliseconds since the epoch. */
 export type KeyRecord = {
   readonly id: string
@@ -15,6 +21,16 @@ export type KeyRecord = {
   readonly revokedAt: number | null
   readonly rotatedFrom: string | null
   readonly rotatedTo: string | null
+  readonly rotatedAt: number | null
+  /** The first key of the line: its own id, unless it is the successor of another. */
+  readonly lineageId: string
+  readonly metadata: KeyMetadata | null
+  /** CIDR; null for anywhere. */
+  readonly allowedNetworks: string[] | null
+  /** Null for the limits of the service. */
+  readonly limits: KeyLimit[] | null
+  /** Whether it spends credits. */
+  readonly isMetered: boolean
   /** Written in the background, some time after the use. */
   readonly lastUsedAt: number | null
   /** Where that use came from: the address of the peer. */

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
-import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { blob, index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { auditColumns } from '../lib/audit.ts'
+import type { KeyLimit, KeyMetadata } from './key-record.ts'
 
 export const apiKeys = sqliteTable(
   'api_keys',
@@ -24,6 +25,22 @@ export const apiKeys = sqliteTable(
     revokedAt: integer('revoked_at'),
     rotatedFrom: text('rotated_from'),
     rotatedTo: text('rotated_to'),
+    rotatedAt: integer('rotated_at'),
+    /**
+     * The first key of which this one is a successor, however many were between; null for one that succeeds none. What
+     * is counted, a key and its successors share: credits and the windows of limits.
+     */
+    lineageId: text('lineage_id'),
+    /** Of the owner's own, for other programs. Null for none. */
+    metadata: text({ mode: 'json' }).$type<KeyMetadata>(),
+    /** CIDR; null for anywhere. */
+    allowedNetworks: text('allowed_networks', { mode: 'json' }).$type<string[]>(),
+    /** Null for those that the service has for keys without any of their own. */
+    limits: text({ mode: 'json' }).$type<KeyLimit[]>(),
+    /** Whether it spends credits, which are in a table of their own. Without, it may do anything at any cost. */
+    isMetered: integer('is_metered', { mode: 'boolean' }).notNull().default(false),
+    /** When it was told that the key expires soon, so that it is told once. */
+    expiryToldAt: integer('expiry_told_at'),
     /** Written in the background, so a crash can lose the last of it. */
     lastUsedAt: integer('last_used_at'),
     /** Where that use came from: the address of the peer. */
@@ -34,8 +51,41 @@ export const apiKeys = sqliteTable(
     // What counts against the limit of an owner, without what has been replaced over the years.
     index('api_keys_live').on(table.ownerId).where(sql`revoked_at IS NULL AND rotated_to IS NULL`),
     index('api_keys_by_time').on(table.createdAt, table.id),
+    index('api_keys_by_lineage').on(table.lineageId).where(sql`lineage_id IS NOT NULL`),
+    index('api_keys_by_expiry').on(table.expiresAt).where(sql`expires_at IS NOT NULL AND revoked_at IS NULL`),
   ],
 )
+
+/**
+ * The balance of a key and its successors. Narrow, and apart from the keys: it is written with every use that costs
+ * something.
+ */
+export const keyCredits = sqliteTable('api_key_credits', {
+  /** The first key of the line. */
+  lineageId: text('lineage_id').primaryKey(),
+  remaining: integer().notNull(),
+  /** The balance when it was last set: what "low" is measured by where nothing refills it. */
+  granted: integer().notNull(),
+  /** What a refill sets the balance to, where it is lower; null for no refill. */
+  refillAmount: integer('refill_amount'),
+  refillInterval: text('refill_interval', { enum: ['daily', 'monthly'] }),
+  /** Of a month, 1 to 31: the last day of one that is shorter. Null for a daily refill. */
+  refillDay: integer('refill_day'),
+  /** Refills that were due until then are in the balance. */
+  refilledAt: integer('refilled_at').notNull(),
+})
+
+/** What was admitted within the windows of limits when a process stopped, for the one that starts next. */
+export const keyWindows = sqliteTable('api_key_windows', {
+  id: integer().primaryKey({ autoIncrement: true }),
+  lineageId: text('lineage_id').notNull(),
+  /** Name of the limit. */
+  name: text().notNull(),
+  /** Times of admission, in a form of its own. */
+  admitted: blob({ mode: 'buffer' }).notNull(),
+  /** From then on nothing of it counts. */
+  expiresAt: integer('expires_at').notNull(),
+})
 
 /**
  * Which keys changed, in order, so that other processes on the file know which of the keys that they verified must be

@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, count, eq, gt, isNull, or } from 'drizzle-orm'
+import { and, count, eq, gt, isNull, or, sql } from 'drizzle-orm'
 import type { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import { apiKeys, apikeyAudit } from './schema.ts'
@@ -24,6 +24,12 @@ export const recordColumns = {
   revokedAt: apiKeys.revokedAt,
   rotatedFrom: apiKeys.rotatedFrom,
   rotatedTo: apiKeys.rotatedTo,
+  rotatedAt: apiKeys.rotatedAt,
+  lineageId: sql<string>`coalesce(${apiKeys.lineageId}, ${apiKeys.id})`.as('lineage'),
+  metadata: apiKeys.metadata,
+  allowedNetworks: apiKeys.allowedNetworks,
+  limits: apiKeys.limits,
+  isMetered: apiKeys.isMetered,
   lastUsedAt: apiKeys.lastUsedAt,
   lastUsedAddress: apiKeys.lastUsedAddress,
 }

@@ -65,6 +65,12 @@ export const describeKeyStore = (name: string, open: (clock: Clock) => StorePair
           revokedAt: null,
           rotatedFrom: null,
           rotatedTo: null,
+          rotatedAt: null,
+          lineageId: given.id,
+          metadata: null,
+          allowedNetworks: null,
+          limits: null,
+          isMetered: false,
           lastUsedAt: null,
           lastUsedAddress: null,
         })
@@ -206,6 +212,7 @@ export const describeKeyStore = (name: string, open: (clock: Clock) => StorePair
           updatedAt: 2_000,
           expiresAt: 5_000,
           rotatedTo: next.id,
+          rotatedAt: 2_000,
         })
         expect(pair.audit().at(-1)).toMatchObject({
           action: 'api_key.rotated',

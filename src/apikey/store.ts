@@ -217,12 +217,17 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
             createdAt: now,
             updatedAt: now,
             rotatedFrom: id,
+            lineageId: old.lineageId,
+            metadata: old.metadata,
+            allowedNetworks: old.allowedNetworks,
+            limits: old.limits,
+            isMetered: old.isMetered,
           })
           .returning(recordColumns)
           .get()
         const expiresAt = Math.min(graceUntil, old.expiresAt ?? graceUntil)
         tx.update(apiKeys)
-          .set({ rotatedTo: made.id, expiresAt, updatedAt: now })
+          .set({ rotatedTo: made.id, rotatedAt: now, expiresAt, updatedAt: now })
           .where(eq(apiKeys.id, id))
           .run()
         changed(id)
