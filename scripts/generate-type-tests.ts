@@ -35,6 +35,9 @@ const typeText = (schema: unknown): string => {
   }
   if (TypeGuard.IsUnion(schema)) return schema.anyOf.map(typeText).join(' | ')
   if (TypeGuard.IsArray(schema)) return `(${typeText(schema.items)})[]`
+  if (TypeGuard.IsRecord(schema)) {
+    return `Record<string, ${Object.values(schema.patternProperties).map(typeText).join(' | ')}>`
+  }
   if (TypeGuard.IsObject(schema)) {
     const members = Object.entries(schema.properties).map(
       ([name, member]) => `${name}${TypeGuard.IsOptional(member) ? '?' : ''}: ${typeText(member)}`,

@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import type { VerifiedCache } from '../lib/verified-cache.ts'
 import type { Remembered } from './authenticate.ts'
+import type { Ceilings } from './ceilings.ts'
 import type { Keys } from './keys.ts'
 import type { KeyStore } from './store.ts'
 import type { FeedStatus, SubjectFeed } from './subject-feed.ts'
@@ -19,6 +20,8 @@ export type ApikeyInternals = {
   readonly cache: VerifiedCache<Remembered>
   readonly clock: Clock
   readonly roles: RolePermissions
+  /** What callers may give keys, by whether they manage those of others. */
+  readonly ceilings: (isManager: boolean) => Ceilings
   /** The change feed, and what it told of owners and callers; null where none is followed. */
   readonly feed: () => SubjectFeed | null
   /** `unavailable` unless the database answers, some key to verify with is known and the feed has told enough. */

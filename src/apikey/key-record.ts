@@ -42,15 +42,15 @@ export type KeyMaterial = Pick<KeyRecord, 'id' | 'prefix' | 'start' | 'last4'> &
   readonly secretHash: string
 }
 
-export type NewKey = KeyMaterial &
-  Pick<KeyRecord, 'name' | 'ownerId' | 'createdBy' | 'permissions' | 'expiresAt'>
+/** What the owner decides of a key, beside its name. */
+export type KeyTerms = Pick<KeyRecord, 'metadata' | 'allowedNetworks' | 'limits'>
 
-export type KeyChanges = {
-  readonly name?: string
-  readonly permissions?: string[]
-  readonly enabled?: boolean
-  readonly expiresAt?: number | null
-}
+export type NewKey = KeyMaterial &
+  Pick<KeyRecord, 'name' | 'ownerId' | 'createdBy' | 'permissions' | 'expiresAt'> &
+  Partial<KeyTerms>
+
+/** What is absent stays as it is. */
+export type KeyChanges = Partial<Pick<KeyRecord, 'name' | 'permissions' | 'enabled' | 'expiresAt'> & KeyTerms>
 
 /** From the very millisecond of its expiry on a key is dead. */
 export const isExpired = ({ expiresAt }: KeyRecord, now: number): boolean =>

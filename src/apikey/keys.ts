@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import { allows } from '../lib/permission.ts'
 import type { KeyCode } from './errors.ts'
-import type { KeyChanges, KeyMaterial, KeyRecord } from './key-record.ts'
+import type { KeyChanges, KeyMaterial, KeyRecord, KeyTerms } from './key-record.ts'
 import type { KeyScope, KeyStore, KeyTransfer, Transferred } from './store.ts'
 import { formatKey, generateKey, publicId, startOf } from './token.ts'
 
@@ -25,7 +25,7 @@ export type KeysOptions = {
   readonly keysPerOwner: number
 }
 
-export type NewKeyInput = {
+export type NewKeyInput = Partial<KeyTerms> & {
   readonly name: string
   readonly ownerId: string
   readonly permissions: string[]
@@ -74,7 +74,7 @@ const checkGrantable = (permissions: readonly string[], grantable: readonly stri
   const errors = permissions.flatMap((permission, index) =>
     allows(grantable, permission)
       ? []
-      : [{ field: `permissions/${index}`, rule: 'must be within what the owner may do' }],
+      : [{ field: `permissions/${index}`, rule: 'must be within what the owner may do and give' }],
   )
   if (errors.length > 0) throw new Failure<KeyCode>('permission_not_grantable', { errors })
 }

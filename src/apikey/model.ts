@@ -6,6 +6,8 @@ import { pageQuery } from '../lib/page-query.ts'
 import { permissionPattern } from '../lib/permission.ts'
 import { printablePattern } from '../lib/text.ts'
 import type { KeyRecord } from './key-record.ts'
+import { KeyLimit, KeyLimits } from './limits-model.ts'
+import { Metadata } from './metadata.ts'
 
 const KeyName = t.String({
   minLength: 1,
@@ -38,6 +40,10 @@ export const ApiKey = t.Object({
     t.String({ format: 'date-time', description: 'Written in the background, within a minute or so' }),
   ),
   lastUsedAddress: t.Nullable(t.String({ description: 'The address that this use came from' })),
+  metadata: t.Nullable(Metadata),
+  allowedNetworks: t.Nullable(t.Array(t.String(), { description: 'CIDR; null for anywhere' })),
+  limits: t.Nullable(t.Array(KeyLimit, { description: 'null for those of the service' })),
+  metered: t.Boolean({ description: 'Whether it spends credits' }),
 })
 export type ApiKey = typeof ApiKey.static
 
@@ -52,11 +58,25 @@ const strict = { additionalProperties: false } as const
 
 const ownerId = (description: string) => t.String({ minLength: 1, maxLength: 128, description })
 
+const AllowedNetworks = t.Array(t.String({ minLength: 1, maxLength: 49 }), {
+  minItems: 1,
+  maxItems: 20,
+  description: 'Addresses and networks (CIDR) that the key may be used from',
+})
+
+/** What both bodies take; of a key that exists, absent keeps, null clears, a value sets. */
+const terms = {
+  permissions: t.Optional(Permissions),
+  expiresAt: t.Optional(t.Nullable(GivenTime)),
+  metadata: t.Optional(t.Nullable(Metadata)),
+  allowedNetworks: t.Optional(t.Nullable(AllowedNetworks)),
+  limits: t.Optional(t.Nullable(KeyLimits)),
+}
+
 export const CreateKeyBody = t.Object(
   {
     name: KeyName,
-    permissions: t.Optional(Permissions),
-    expiresAt: t.Optional(t.Nullable(GivenTime)),
+    ...terms,
     ownerId: t.Optional(ownerId('A user (usr_…) or service account (cli_…): for admins; else the caller')),
   },
   strict,
@@ -65,9 +85,8 @@ export const CreateKeyBody = t.Object(
 export const ChangeKeyBody = t.Object(
   {
     name: t.Optional(KeyName),
-    permissions: t.Optional(Permissions),
     enabled: t.Optional(t.Boolean()),
-    expiresAt: t.Optional(t.Nullable(GivenTime)),
+    ...terms,
   },
   strict,
 )
@@ -141,6 +160,10 @@ export const toApiKey = (key: KeyRecord): ApiKey => ({
   rotatedTo: key.rotatedTo,
   lastUsedAt: isoTimeOrNull(key.lastUsedAt),
   lastUsedAddress: key.lastUsedAddress,
+  metadata: key.metadata,
+  allowedNetworks: key.allowedNetworks,
+  limits: key.limits,
+  metered: key.isMetered,
 })
 
 /** The last time that ISO 8601 writes with a year of four digits. */
@@ -154,12 +177,12 @@ const isOnCalendar = (time: string): boolean => {
 }
 
 /**
- * A time of expiry from a body, in milliseconds.
+ * A time of expiry from a body, in milliseconds; undefined where none was said.
  *
  * @throws Failure `expiry_invalid` unless it lies in the future.
  */
-export const toExpiry = (time: string | null, clock: Clock): number | null => {
-  if (time === null) return null
+export const toExpiry = (time: string | null | undefined, clock: Clock): number | null | undefined => {
+  if (time === null || time === undefined) return time
   const milliseconds = Date.parse(time)
   if (!(milliseconds > clock() && milliseconds <= endOfTime && isOnCalendar(time))) {
     throw new Failure('expiry_invalid', { errors: [{ field: 'expiresAt', rule: 'must lie in the future' }] })

@@ -1,7 +1,9 @@
 import type { Database } from 'bun:sqlite'
 import type { Clock } from '../lib/clock.ts'
 import { isPermission, type RolePermissions } from '../lib/permission.ts'
+import type { CeilingOptions } from './ceilings.ts'
 import type { FeedLog } from './feed-log.ts'
+import type { KeyLimit } from './key-record.ts'
 import type { SecretHashCost } from './keys.ts'
 import type { StaleMode } from './staleness.ts'
 import { prefixPattern } from './token.ts'
@@ -18,6 +20,10 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
   readonly prefix?: string
   /** Keys that one owner may have, 100 by default. */
   readonly keysPerOwner?: number
+  /** What people may give their keys at most, and how long a key lives unless its maker says so. */
+  readonly ceilings?: CeilingOptions<Permission>
+  /** Limits of keys that have none of their own: 6,000 requests in 60 s by default, and `[]` for none. */
+  readonly defaultLimits?: readonly KeyLimit[]
   /** Bytes of a JSON body on a guarded route, 65,536 by default. */
   readonly maxBodyBytes?: number
   /** Whether bodies other than JSON are left to the app's own parsers (the default) or refused with 415. */
@@ -41,6 +47,8 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
 export const defaultPrefix = 'lk'
 export const defaultMaxStalenessSeconds = 300
 export const defaultCacheEntries = 100_000
+/** 100 a second on average: more than most programs ask for, and little enough that none of them stops a service. */
+export const defaultKeyLimits: readonly KeyLimit[] = [{ name: 'default', limit: 6_000, windowSeconds: 60 }]
 
 /** @throws Error for options that can't be right, with the reason. */
 export const checkOptions = ({

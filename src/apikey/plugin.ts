@@ -3,6 +3,7 @@ import { systemClock } from '../lib/clock.ts'
 import { createGuard, type Outcome } from '../lib/guard.ts'
 import { type AddressSource, addressOf } from '../lib/request.ts'
 import { createAuthenticate } from './authenticate.ts'
+import { createCeilings } from './ceilings.ts'
 import { apikeyProblems } from './errors.ts'
 import { createInstallation } from './installation.ts'
 import { setInternals } from './internals.ts'
@@ -98,6 +99,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     feed: () => open().feed,
     clock,
     roles,
+    ceilings: createCeilings(options.ceilings ?? {}),
     health: async () => {
       try {
         const { database, feed: followed } = open()

@@ -46,6 +46,10 @@ describe('POST /api-keys', () => {
       rotatedTo: null,
       lastUsedAt: null,
       lastUsedAddress: null,
+      metadata: null,
+      allowedNetworks: null,
+      limits: null,
+      metered: false,
     })
     expect(answer.headers.get('location')).toBe(`/api-keys/key_${parts?.id}`)
     expect(answer.headers.get('cache-control')).toBe('no-store')

@@ -5,6 +5,7 @@ import { limitOf } from '../lib/page-query.ts'
 import { allows } from '../lib/permission.ts'
 import type { Problems } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
+import type { Ceilings } from './ceilings.ts'
 import { internalsOf } from './internals.ts'
 import type { IssuedKey } from './keys.ts'
 import {
@@ -28,6 +29,7 @@ import type { Principal } from './principal.ts'
 import { problems } from './problems.ts'
 import type { KeyScope } from './store.ts'
 import { strictBody } from './strict-body.ts'
+import { toTerms } from './terms.ts'
 import { usageRoutes } from './usage-routes.ts'
 
 export type ApikeyRoutesOptions = {
@@ -44,10 +46,12 @@ export const keyRoutes = <Permission extends string, Code extends string>({
   problems: installed,
   findOwner,
 }: ApikeyRoutesOptions & { readonly auth: Apikey<Permission>; readonly problems: Problems<Code> }) => {
-  const { keys, store, usage, feed, clock, roles } = internalsOf(auth)
+  const { keys, store, usage, feed, clock, roles, ceilings } = internalsOf(auth)
 
-  const scopeOf = ({ ownerId, permissions }: Principal): KeyScope =>
-    allows(permissions, manageKeys) ? 'all' : { ownerId }
+  const isManager = ({ permissions }: Principal): boolean => allows(permissions, manageKeys)
+  const scopeOf = (principal: Principal): KeyScope =>
+    isManager(principal) ? 'all' : { ownerId: principal.ownerId }
+  const ceilingsOf = (principal: Principal): Ceilings => ceilings(isManager(principal))
 
   /** The one answer that holds a key. */
   const issued = (headers: Context['set']['headers'], { key, text }: IssuedKey) => {
@@ -65,11 +69,13 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .post(
       '',
       async ({ principal, body, request, server, set }) => {
-        const ownerId = body.ownerId ?? principal.ownerId
-        const expiresAt = toExpiry(body.expiresAt ?? null, clock)
-        const grantable = await grantableBy(principal, ownerId, request)
+        const { ownerId = principal.ownerId, permissions = [], expiresAt, ...others } = body
+        const allowed = ceilingsOf(principal)
+        const expiry = allowed.expiry(toExpiry(expiresAt, clock), clock())
+        const terms = toTerms(others, allowed)
+        const grantable = allowed.grantable(await grantableBy(principal, ownerId, request))
         const key = await keys().create(
-          { name: body.name, ownerId, permissions: body.permissions ?? [], expiresAt },
+          { ...terms, name: body.name, ownerId, permissions, expiresAt: expiry },
           grantable,
           auditContextOf(request, server, principal.ownerId),
         )
@@ -126,13 +132,19 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .patch(
       '/:id',
       async ({ principal, params, body, request, server }) => {
-        const { ownerId, permissions } = await store().find(params.id, scopeOf(principal))
+        const { ownerId, permissions, createdAt } = await store().find(params.id, scopeOf(principal))
         const { expiresAt, ...others } = body
+        const allowed = ceilingsOf(principal)
+        const terms = toTerms(others, allowed)
         const changes =
-          expiresAt === undefined ? others : { ...others, expiresAt: toExpiry(expiresAt, clock) }
+          expiresAt === undefined
+            ? terms
+            : { ...terms, expiresAt: allowed.expiry(toExpiry(expiresAt, clock), createdAt) }
         // To take away needs nobody's word: it must be possible for a key whose owner is gone, too.
         const isNarrower = body.permissions?.every(needed => allows(permissions, needed)) ?? true
-        const grantable = isNarrower ? permissions : await grantableBy(principal, ownerId, request)
+        const grantable = isNarrower
+          ? permissions
+          : allowed.grantable(await grantableBy(principal, ownerId, request))
         const context = auditContextOf(request, server, principal.ownerId)
         // By the owner that was asked about: meanwhile another may have got the key, who may do less.
         return toApiKey(await keys().change(params.id, { ownerId }, changes, grantable, context))

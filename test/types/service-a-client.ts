@@ -33,6 +33,16 @@ type PostApiKeys = {
   rotatedTo: string | null
   lastUsedAt: string | null
   lastUsedAddress: string | null
+  metadata: Record<string, unknown> | null
+  allowedNetworks: string[] | null
+  limits:
+    | {
+        name: string
+        limit: number
+        windowSeconds: number
+      }[]
+    | null
+  metered: boolean
   key: string
 }
 
@@ -40,6 +50,15 @@ type PostApiKeysBody = {
   name: string
   permissions?: string[]
   expiresAt?: string | null
+  metadata?: Record<string, unknown> | null
+  allowedNetworks?: string[] | null
+  limits?:
+    | {
+        name: string
+        limit: number
+        windowSeconds: number
+      }[]
+    | null
   ownerId?: string
 }
 
@@ -60,6 +79,16 @@ type GetApiKeys = {
     rotatedTo: string | null
     lastUsedAt: string | null
     lastUsedAddress: string | null
+    metadata: Record<string, unknown> | null
+    allowedNetworks: string[] | null
+    limits:
+      | {
+          name: string
+          limit: number
+          windowSeconds: number
+        }[]
+      | null
+    metered: boolean
   }[]
   nextCursor: string | null
 }
@@ -80,6 +109,16 @@ type GetApiKeysId = {
   rotatedTo: string | null
   lastUsedAt: string | null
   lastUsedAddress: string | null
+  metadata: Record<string, unknown> | null
+  allowedNetworks: string[] | null
+  limits:
+    | {
+        name: string
+        limit: number
+        windowSeconds: number
+      }[]
+    | null
+  metered: boolean
 }
 
 type GetApiKeysIdUsage = {
@@ -113,9 +152,18 @@ type GetApiKeysIdUsage = {
 
 type PatchApiKeysIdBody = {
   name?: string
-  permissions?: string[]
   enabled?: boolean
+  permissions?: string[]
   expiresAt?: string | null
+  metadata?: Record<string, unknown> | null
+  allowedNetworks?: string[] | null
+  limits?:
+    | {
+        name: string
+        limit: number
+        windowSeconds: number
+      }[]
+    | null
 }
 
 type PostApiKeysIdRotateBody = {
@@ -139,6 +187,16 @@ type PostApiKeysTransfer = {
     rotatedTo: string | null
     lastUsedAt: string | null
     lastUsedAddress: string | null
+    metadata: Record<string, unknown> | null
+    allowedNetworks: string[] | null
+    limits:
+      | {
+          name: string
+          limit: number
+          windowSeconds: number
+        }[]
+      | null
+    metered: boolean
   }[]
   remaining: number
 }

@@ -1,0 +1,14 @@
+import type { Ceilings } from './ceilings.ts'
+import type { KeyTerms } from './key-record.ts'
+import { checkMetadata } from './metadata.ts'
+
+/**
+ * Terms of a key from a body, in the form that is stored. Whatever is absent stays absent.
+ *
+ * @throws Failure `invalid_request` that names the field
+ */
+export const toTerms = <Given extends Partial<KeyTerms>>(given: Given, ceilings: Ceilings): Given => {
+  checkMetadata(given.metadata)
+  ceilings.checkLimits(given.limits)
+  return given
+}
