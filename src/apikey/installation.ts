@@ -6,12 +6,15 @@ import { migrate } from '../lib/migrate.ts'
 import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
 import { createVerifiedCache } from '../lib/verified-cache.ts'
 import type { Followed, Remembered } from './authenticate.ts'
+import { createEvents, type KeyEvent } from './events.ts'
+import { createExpiringKeys } from './expiring-keys.ts'
 import { standardOutput } from './feed-log.ts'
 import type { KeyWatch } from './key-changes.ts'
 import { createKeys, type Keys, lowestCost } from './keys.ts'
 import {
   type ApikeyOptions,
   defaultCacheEntries,
+  defaultExpiringSoonSeconds,
   defaultMaxStalenessSeconds,
   defaultPrefix,
 } from './options.ts'
@@ -28,9 +31,15 @@ type Opened = {
   readonly usage: Usage
   readonly watch: KeyWatch
   readonly feed: SubjectFeed | null
+  /** Tells of keys that expire soon; null where nobody listens. */
+  readonly tellExpiring: (() => Promise<void>) | null
 }
 
-const usageMilliseconds = 30_000
+/** How often what can wait is done: uses are written, and it is looked for keys that expire soon. */
+const choreMilliseconds = 30_000
+
+/** How long a stop waits for those who listen to events. */
+const drainMilliseconds = 2_000
 
 /** How far behind other processes on the file a key may be taken from memory, milliseconds. */
 const catchUpMilliseconds = 25
@@ -44,6 +53,10 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   const { staleMode = 'allow', log = standardOutput, cacheEntries = defaultCacheEntries } = options
   const cache = createVerifiedCache<Remembered>(cacheEntries)
   const evict = (id: string | null): void => (id === null ? cache.clear() : cache.evict(id))
+
+  const { onEvent } = options
+  const events = onEvent === undefined ? null : createEvents({ listener: onEvent, log })
+  const emit = events === null ? undefined : (event: KeyEvent): void => events.emit(event)
 
   let opened: Opened | null = null
   const {
@@ -63,20 +76,26 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   /** What is asked for after the end must not start anything anew, which nobody would end. */
   let isStopped = false
 
-  const run = ({ feed: followed }: Opened): void => {
-    // Of whatever is open then. What can't be written is kept, and the next time tries again.
-    timer ??= setInterval(() => void opened?.usage.flush().catch(() => undefined), usageMilliseconds)
+  /** Of whatever is open then. What can't be written is kept, and the next time tries again. */
+  const doChores = (): void => {
+    void opened?.usage.flush().catch(() => undefined)
+    void opened?.tellExpiring?.().catch(() => undefined)
+  }
+
+  const run = ({ feed: followed, tellExpiring }: Opened): void => {
+    timer ??= setInterval(doChores, choreMilliseconds)
     timer.unref()
+    void tellExpiring?.().catch(() => undefined)
     followed?.start()
   }
 
   const open = (): Opened => {
     if (opened !== null) return opened
-    const { database: given, keysPerOwner = 100 } = options
+    const { database: given, keysPerOwner = 100, expiringSoonSeconds = defaultExpiringSoonSeconds } = options
     const database = typeof given === 'string' ? openDatabase(given) : given
     migrate(database, migrations, clock)
     if (typeof given === 'string') settle(database)
-    const store = createSqliteKeyStore({ database, clock })
+    const store = createSqliteKeyStore({ database, clock, ...(emit === undefined ? {} : { emit }) })
     const usage = createUsage({ store: createUsageStore({ database }), clock })
     const followed =
       feed === null
@@ -91,6 +110,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
             clock,
             log,
             onChange: evict,
+            emit,
           })
     // What was remembered before is of another database, perhaps.
     cache.clear()
@@ -101,6 +121,10 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,
+      tellExpiring:
+        emit === undefined
+          ? null
+          : createExpiringKeys({ database, clock, seconds: expiringSoonSeconds, emit }),
     }
     if (!isStopped) run(opened)
     return opened
@@ -165,6 +189,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       if (failed !== undefined) {
         log.warn({ error: failed.reason }, 'the last of what is in memory could not be written')
       }
+      await events?.drain(drainMilliseconds)
       current.watch.stop()
       if (typeof options.database === 'string') closeDatabase(current.database)
       opened = null
@@ -174,7 +199,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     return stopping
   }
 
-  return { open, cache, verifier, keySource: source, followed, catchUp, start, stop }
+  return { open, cache, verifier, keySource: source, followed, events, catchUp, start, stop }
 }
 
 export type Installation = ReturnType<typeof createInstallation>

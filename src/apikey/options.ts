@@ -1,10 +1,13 @@
 import type { Database } from 'bun:sqlite'
+import { Value } from '@sinclair/typebox/value'
 import type { Clock } from '../lib/clock.ts'
 import { isPermission, type RolePermissions } from '../lib/permission.ts'
 import type { CeilingOptions } from './ceilings.ts'
+import type { EventListener } from './events.ts'
 import type { FeedLog } from './feed-log.ts'
 import type { KeyLimit } from './key-record.ts'
 import type { SecretHashCost } from './keys.ts'
+import { isWithinCeiling, KeyLimits } from './limits-model.ts'
 import type { StaleMode } from './staleness.ts'
 import { prefixPattern } from './token.ts'
 import type { TokenSource } from './token-source.ts'
@@ -36,6 +39,10 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
   readonly staleMode?: StaleMode
   /** Told how following the feed goes. By default that is logged, as JSON on standard output. */
   readonly log?: FeedLog
+  /** Told of what happens to keys, after the fact and apart from requests. */
+  readonly onEvent?: EventListener
+  /** How long before its expiry a key is told to expire soon, 7 days by default. */
+  readonly expiringSoonSeconds?: number
   /**
    * Verified keys and tokens that are remembered, 100,000 by default and about 1 KB each. 0 verifies every request anew.
    */
@@ -46,9 +53,42 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
 
 export const defaultPrefix = 'lk'
 export const defaultMaxStalenessSeconds = 300
+export const defaultExpiringSoonSeconds = 7 * 86_400
 export const defaultCacheEntries = 100_000
 /** 100 a second on average: more than most programs ask for, and little enough that none of them stops a service. */
 export const defaultKeyLimits: readonly KeyLimit[] = [{ name: 'default', limit: 6_000, windowSeconds: 60 }]
+
+/** @throws Error */
+const checkLimits = (name: string, limits: readonly KeyLimit[]): void => {
+  if (Value.Check(KeyLimits, limits) && new Set(limits.map(limit => limit.name)).size === limits.length)
+    return
+  throw new Error(
+    `${name} must be up to 5 limits of different names, such as { name: 'burst', limit: 100, windowSeconds: 10 }.`,
+  )
+}
+
+/** @throws Error */
+const checkCeilings = (
+  { life: { defaultSeconds, maxSeconds } = {}, limits = [], grantable = [] }: CeilingOptions,
+  defaultLimits: readonly KeyLimit[],
+): void => {
+  for (const seconds of [defaultSeconds, maxSeconds]) {
+    if (seconds === undefined || (Number.isInteger(seconds) && seconds > 0)) continue
+    throw new Error('ceilings.life must be whole numbers of seconds above 0.')
+  }
+  if ((defaultSeconds ?? 0) > (maxSeconds ?? Number.POSITIVE_INFINITY)) {
+    throw new Error('ceilings.life.defaultSeconds must not be more than maxSeconds.')
+  }
+  checkLimits('ceilings.limits', limits)
+  // Who gives a key no limits gives it those of the service.
+  if (!isWithinCeiling(defaultLimits, limits)) {
+    throw new Error('defaultLimits must hold to ceilings.limits.')
+  }
+  const bad = grantable.find(permission => !isPermission(permission))
+  if (bad !== undefined) {
+    throw new Error(`ceilings.grantable has ${JSON.stringify(bad)}, which is not resource:action.`)
+  }
+}
 
 /** @throws Error for options that can't be right, with the reason. */
 export const checkOptions = ({
@@ -57,6 +97,9 @@ export const checkOptions = ({
   roles,
   maxStalenessSeconds = defaultMaxStalenessSeconds,
   cacheEntries = defaultCacheEntries,
+  expiringSoonSeconds = defaultExpiringSoonSeconds,
+  defaultLimits = defaultKeyLimits,
+  ceilings = {},
 }: ApikeyOptions<string>): void => {
   if (!prefixPattern.test(prefix)) throw new Error(`The prefix of keys must match ${prefixPattern.source}.`)
   if (audience === '') throw new Error('The audience must name this service.')
@@ -71,4 +114,9 @@ export const checkOptions = ({
   if (!(Number.isInteger(cacheEntries) && cacheEntries >= 0 && cacheEntries <= 10_000_000)) {
     throw new Error('cacheEntries must be a whole number up to 10,000,000.')
   }
+  if (!(Number.isFinite(expiringSoonSeconds) && expiringSoonSeconds > 0)) {
+    throw new Error('expiringSoonSeconds must be more than 0.')
+  }
+  checkLimits('defaultLimits', defaultLimits)
+  checkCeilings(ceilings, defaultLimits)
 }

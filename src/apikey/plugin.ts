@@ -11,6 +11,7 @@ import type { Authentication } from './judgement.ts'
 import { type ApikeyOptions, checkOptions, defaultPrefix } from './options.ts'
 import type { Principal } from './principal.ts'
 import { asFailure, createRefusals } from './refusals.ts'
+import { createRefusedEvents } from './refused-events.ts'
 import { isUsageOutcome, type UsageOutcome } from './usage-outcomes.ts'
 
 let installed = 0
@@ -29,7 +30,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   checkOptions(options)
   const { roles, prefix = defaultPrefix, clock = systemClock } = options
   const installation = createInstallation(options)
-  const { open, cache, verifier, keySource, followed, catchUp, start, stop } = installation
+  const { open, cache, verifier, keySource, followed, events, catchUp, start, stop } = installation
   const refusalOf = createRefusals()
 
   const authenticate = createAuthenticate({
@@ -43,8 +44,12 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     catchUp,
   })
 
-  const count = (keyId: string, outcome: UsageOutcome, request: Request, server: AddressSource): void =>
-    open().usage.record(keyId, outcome, addressOf(request, server))
+  const tellRefused = events === null ? null : createRefusedEvents({ clock, emit: events.emit })
+  const count = (keyId: string, outcome: UsageOutcome, request: Request, server: AddressSource): void => {
+    const address = addressOf(request, server)
+    open().usage.record(keyId, outcome, address)
+    if (outcome !== 'accepted') tellRefused?.(keyId, outcome, address)
+  }
 
   const outcomeOf = (
     judged: Authentication,

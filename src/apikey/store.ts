@@ -7,6 +7,7 @@ import { type Page, type Position, toPage } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import type { KeyCode } from './errors.ts'
+import type { KeyEvent } from './events.ts'
 import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes.ts'
 import { isExpired, type KeyChanges, type KeyMaterial, type KeyRecord, type NewKey } from './key-record.ts'
 import { apiKeys } from './schema.ts'
@@ -89,28 +90,51 @@ export type KeyStore = {
 const inUseSince = (since: number, now: number): SQL | undefined =>
   and(gte(apiKeys.lastUsedAt, since), eq(apiKeys.enabled, true), unexpired(now))
 
+const named = ({ id, ownerId, name }: Pick<KeyRecord, 'id' | 'ownerId' | 'name'>, at: number) => ({
+  at,
+  keyId: id,
+  ownerId,
+  name,
+})
+
 const failure = (code: KeyCode): Failure<KeyCode> => new Failure(code)
 
-export const createSqliteKeyStore = ({ database, clock }: { database: Database; clock: Clock }): KeyStore => {
+export type KeyStoreOptions = {
+  readonly database: Database
+  readonly clock: Clock
+  /** Told of what was committed. */
+  readonly emit?: (event: KeyEvent) => void
+}
+
+export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeyStoreOptions): KeyStore => {
   const db = drizzle({ client: database })
-  const write = <Result>(decide: (tx: KeyTransaction) => Result): Promise<Result> =>
-    retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
 
   const changes = createKeyChanges(database)
-  /** A write that changes keys which may have been verified before: it names each of them. */
+  /**
+   * A write: it names each key that it changes, since that may have been verified before, and what there is to tell of
+   * it. Both are told once it is committed.
+   */
   const change = <Result>(
-    decide: (tx: KeyTransaction, changed: (id: string) => void) => Result,
+    decide: (tx: KeyTransaction, changed: (id: string) => void, tell: (event: KeyEvent) => void) => Result,
   ): Promise<Result> =>
     retryBusy(() => {
       const ids: string[] = []
+      const events: KeyEvent[] = []
       const decided = db.transaction(
         tx =>
-          decide(tx, id => {
-            ids.push(id)
-          }),
+          decide(
+            tx,
+            id => {
+              ids.push(id)
+            },
+            event => {
+              events.push(event)
+            },
+          ),
         { behavior: 'immediate' },
       )
       changes.announce(ids)
+      for (const event of events) emit(event)
       return decided
     })
 
@@ -136,7 +160,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
 
   return {
     insert: (key, limit, context) =>
-      write(tx => {
+      change((tx, _changed, tell) => {
         const now = clock()
         if (countOwned(tx, key.ownerId, now) >= limit) throw failure('api_key_limit_reached')
         const made = tx
@@ -146,6 +170,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           .get()
         const { name, ownerId, permissions, expiresAt } = key
         writeAudit(tx, now, 'api_key.created', key.id, { name, ownerId, permissions, expiresAt }, context)
+        tell({ type: 'api_key.created', ...named(made, now), actorId: context.actorId })
         return made
       }),
 
@@ -182,7 +207,11 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
         if (wanted.expiresAt !== undefined && isExpired(before, now)) throw failure('api_key_inactive')
         const after = tx
           .update(apiKeys)
-          .set({ ...wanted, updatedAt: now })
+          .set({
+            ...wanted,
+            ...(wanted.expiresAt === undefined ? {} : { expiryToldAt: null }),
+            updatedAt: now,
+          })
           .where(eq(apiKeys.id, id))
           .returning(recordColumns)
           .get()
@@ -199,7 +228,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
       }),
 
     rotate: (id, scope, successor, graceUntil, context) =>
-      change((tx, changed) => {
+      change((tx, changed, tell) => {
         const old = live(tx, id, scope)
         if (old.rotatedTo !== null) throw failure('api_key_rotated')
         const now = clock()
@@ -239,20 +268,24 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
           changed(old.rotatedFrom)
         }
         writeAudit(tx, now, 'api_key.rotated', id, { rotatedTo: made.id, expiresAt }, context)
+        const { actorId } = context
+        tell({ type: 'api_key.rotated', ...named(old, now), actorId, successorId: made.id })
         return made
       }),
 
     revoke: (id, scope, context) =>
-      change((tx, changed) => {
-        const { name, ownerId } = live(tx, id, scope)
+      change((tx, changed, tell) => {
+        const key = live(tx, id, scope)
+        const { name, ownerId } = key
         const now = clock()
         tx.update(apiKeys).set({ revokedAt: now, updatedAt: now }).where(eq(apiKeys.id, id)).run()
         changed(id)
         writeAudit(tx, now, 'api_key.revoked', id, { name, ownerId }, context)
+        tell({ type: 'api_key.revoked', ...named(key, now), actorId: context.actorId })
       }),
 
     revokeOwned: (ownerId, context) =>
-      change((tx, changed) => {
+      change((tx, changed, tell) => {
         const now = clock()
         const revoked = tx
           .update(apiKeys)
@@ -263,6 +296,7 @@ export const createSqliteKeyStore = ({ database, clock }: { database: Database; 
         for (const { id, name } of revoked) {
           changed(id)
           writeAudit(tx, now, 'api_key.revoked', id, { name, ownerId }, context)
+          tell({ type: 'api_key.revoked', ...named({ id, name, ownerId }, now), actorId: context.actorId })
         }
         return revoked.length
       }),

@@ -6,6 +6,7 @@ import { Failure } from '../lib/failure.ts'
 import { createFollower, type FollowerEvent } from '../lib/follower.ts'
 import type { RemoteKeys } from '../lib/jwt/jwks.ts'
 import type { Followed } from './authenticate.ts'
+import type { KeyEvent } from './events.ts'
 import type { FeedLog } from './feed-log.ts'
 import { createStaleness, type StaleMode } from './staleness.ts'
 import { createStalenessWatch } from './staleness-watch.ts'
@@ -24,6 +25,7 @@ export type SubjectFeedOptions = {
   readonly clock: Clock
   readonly log: FeedLog
   readonly onChange: ChangeListener
+  readonly emit?: ((event: KeyEvent) => void) | undefined
 }
 
 /** `unavailable`: nobody is judged. `degraded`: callers are judged by what may be out of date. */
@@ -85,6 +87,7 @@ export const createSubjectFeed = ({
   clock,
   log,
   onChange,
+  emit,
 }: SubjectFeedOptions): SubjectFeed => {
   const staleness = createStaleness({ maxStalenessSeconds, clock })
   const store = createSubjectStore({
@@ -99,6 +102,7 @@ export const createSubjectFeed = ({
     },
     service: audience,
     onChange,
+    emit,
     heardMilliseconds: Math.min(10_000, (maxStalenessSeconds * 1_000) / 3),
   })
   const follower = createFollower({

@@ -4,6 +4,7 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { bySystem } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
 import { retryBusy } from '../lib/sqlite.ts'
+import type { KeyEvent } from './events.ts'
 import { apiKeys, apikeyAudit, endedCredentials, feedPosition, subjects } from './schema.ts'
 import type { Subject } from './subjects-memory.ts'
 
@@ -29,6 +30,13 @@ export type SubjectBatch = {
 
 const pruneLimit = 1_000
 
+export type SubjectRowsOptions = {
+  readonly database: Database
+  readonly clock: Clock
+  /** Told of what was committed. */
+  readonly emit?: ((event: KeyEvent) => void) | undefined
+}
+
 /**
  * Writes what the feed told to the database. A batch is one transaction: a crash leaves all of it or nothing.
  *
@@ -36,7 +44,7 @@ const pruneLimit = 1_000
  * nothing and returns false when the position is of another epoch than expected, because the other process has
  * completed a snapshot meanwhile.
  */
-export const createSubjectRows = ({ database, clock }: { database: Database; clock: Clock }) => {
+export const createSubjectRows = ({ database, clock, emit = () => {} }: SubjectRowsOptions) => {
   const db = drizzle({ client: database })
   type Transaction = Parameters<Parameters<typeof db.transaction>[0]>[0]
 
@@ -88,7 +96,8 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
       .run()
   }
 
-  const revokeKeys = (tx: Transaction, ownerId: string): void => {
+  /** Returns what there is to tell of it. */
+  const revokeKeys = (tx: Transaction, ownerId: string): KeyEvent[] => {
     const now = clock()
     const revoked = tx
       .update(apiKeys)
@@ -105,6 +114,19 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
     for (const { id, name } of revoked) {
       audit(tx, 'api_key.revoked', id, { name, ownerId, reason: 'owner_deleted' })
     }
+    return [
+      ...revoked.map(
+        ({ id, name }): KeyEvent => ({
+          type: 'api_key.revoked',
+          at: now,
+          keyId: id,
+          ownerId,
+          name,
+          actorId: null,
+        }),
+      ),
+      { type: 'owner.deleted', at: now, ownerId, keys: revoked.length },
+    ]
   }
 
   const prune = (tx: Transaction, before: number): void => {
@@ -121,13 +143,14 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
 
     /** @throws Failure `unavailable` when the file stays locked; otherwise what SQLite says. */
     write: (batch: SubjectBatch, expectedEpoch: number): Promise<boolean> =>
-      retryBusy(() =>
-        db.transaction(
+      retryBusy(() => {
+        const events: KeyEvent[] = []
+        const isWritten = db.transaction(
           tx => {
             if ((readPosition.get()?.epoch ?? 0) !== expectedEpoch) return false
             for (const subject of batch.subjects) {
               putSubject.run({ ...subject, tokensSince: subject.tokensSince ?? null })
-              if (subject.revokesKeys) revokeKeys(tx, subject.id)
+              if (subject.revokesKeys) events.push(...revokeKeys(tx, subject.id))
               if (subject.restoredFrom !== null) {
                 audit(tx, 'subject.restored', subject.id, { from: subject.restoredFrom })
               }
@@ -144,8 +167,10 @@ export const createSubjectRows = ({ database, clock }: { database: Database; clo
             return true
           },
           { behavior: 'immediate' },
-        ),
-      ),
+        )
+        for (const event of events) emit(event)
+        return isWritten
+      }),
   }
 }
 

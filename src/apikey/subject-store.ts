@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import type { Clock } from '../lib/clock.ts'
 import { type FeedPosition, type FollowerStore, Superseded } from '../lib/follower-store.ts'
+import type { KeyEvent } from './events.ts'
 import type { Staleness } from './staleness.ts'
 import { createSubjectIntake } from './subject-intake.ts'
 import { createSubjectReader } from './subject-reader.ts'
@@ -26,6 +27,8 @@ export type SubjectStoreOptions = {
   /** How often it is written that `login` was heard, where nothing else is to be written. */
   readonly heardMilliseconds: number
   readonly onChange?: ChangeListener
+  /** Told of keys that were revoked along with their owner. */
+  readonly emit?: ((event: KeyEvent) => void) | undefined
 }
 
 /** Rows in one transaction. */
@@ -52,8 +55,9 @@ export const createSubjectStore = ({
   service,
   heardMilliseconds,
   onChange = () => {},
+  emit,
 }: SubjectStoreOptions): SubjectStore => {
-  const rows = createSubjectRows({ database, clock })
+  const rows = createSubjectRows({ database, clock, emit })
   const listOf = createLists()
   const reader = createSubjectReader(database, listOf)
   const intake = createSubjectIntake({ clock, listOf, onChange })

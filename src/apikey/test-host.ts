@@ -3,7 +3,7 @@ import { type Answer, type Ask, ask } from '../lib/test-http.ts'
 import type { Owner } from './owners.ts'
 import { problems } from './problems.ts'
 import { apikeyRoutes } from './routes.ts'
-import { testAuth } from './testing.ts'
+import { type TestAuthOptions, testAuth } from './testing.ts'
 
 const roles = {
   user: ['notes:read', 'notes:write'],
@@ -11,16 +11,23 @@ const roles = {
   admin: ['notes:*', 'api-keys:*'],
 } as const
 
-export type HostOptions = {
-  readonly clock?: () => number
+export type HostOptions = Omit<
+  TestAuthOptions<'notes:read' | 'notes:write' | 'notes:*' | 'api-keys:*'>,
+  'roles'
+> & {
   readonly normalize?: boolean | 'typebox'
   readonly withProblems?: boolean
   readonly findOwner?: (ownerId: string) => Promise<Owner | null>
 }
 
 /** An app that hosts the management routes and two routes of its own, and ways to call it. */
-export const createHost = ({ clock, normalize = true, withProblems = true, findOwner }: HostOptions = {}) => {
-  const { auth, as, key } = testAuth({ roles, ...(clock === undefined ? {} : { clock }) })
+export const createHost = ({
+  normalize = true,
+  withProblems = true,
+  findOwner,
+  ...options
+}: HostOptions = {}) => {
+  const { auth, as, key } = testAuth({ ...options, roles })
   const unexpected: unknown[] = []
   const ran: string[] = []
   const problem = problems({ onUnexpected: error => unexpected.push(error) })

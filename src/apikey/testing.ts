@@ -1,14 +1,14 @@
 import { bySystem } from '../lib/audit.ts'
-import { type Clock, systemClock } from '../lib/clock.ts'
+import { systemClock } from '../lib/clock.ts'
 import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
-import type { RolePermissions } from '../lib/permission.ts'
 import { internalsOf } from './internals.ts'
+import type { ApikeyOptions } from './options.ts'
 import { apikey } from './plugin.ts'
 
-export type TestAuthOptions<Permission extends string> = {
-  readonly roles: RolePermissions<Permission>
-  readonly clock?: Clock
-}
+export type TestAuthOptions<Permission extends string> = Pick<
+  ApikeyOptions<Permission>,
+  'roles' | 'clock' | 'keysPerOwner' | 'ceilings' | 'defaultLimits' | 'onEvent' | 'expiringSoonSeconds'
+>
 
 /** A caller of tests, by `usr_` and this name. */
 const testUser = (name: string): string => `usr_${name}`
@@ -23,15 +23,15 @@ const testUser = (name: string): string => `usr_${name}`
  * await app.handle(new Request('http://localhost/invoices', { headers: await as('user') }))
  */
 export const testAuth = <const Permission extends string>({
-  roles,
   clock = systemClock,
+  ...options
 }: TestAuthOptions<Permission>) => {
   const secret = crypto.randomUUID() + crypto.randomUUID()
   const issuer = 'http://login.test'
   const audience = 'test'
   const signer = createClockedSigner({ algorithm: 'HS256', kid: null, secret }, clock)
   const log = { info: () => {}, warn: () => {} }
-  const auth = apikey({ jwt: { secret }, issuer, audience, database: ':memory:', roles, clock, log })
+  const auth = apikey({ ...options, jwt: { secret }, issuer, audience, database: ':memory:', clock, log })
 
   return {
     auth,
