@@ -5,7 +5,11 @@ import type { KeyMetadata } from './key-record.ts'
 /** Bytes of JSON in UTF-8. */
 export const maxMetadataBytes = 4_096
 
-export const Metadata = t.Record(t.String(), t.Unknown(), {
+/** Any but the one that would be lost on the way: a copy of an object takes it for its prototype. */
+const MemberName = t.String({ pattern: '^(?!__proto__$)' })
+
+export const Metadata = t.Record(MemberName, t.Unknown(), {
+  additionalProperties: false,
   description: `An object of the owner's own, of at most ${maxMetadataBytes} bytes as JSON`,
 })
 

@@ -59,7 +59,13 @@ export const problemSchema = <Code extends string>(codes: readonly Code[]) =>
 /** `/permissions/0` of TypeBox as `permissions/0`; the name of an unknown field is the caller's, so bounded. */
 const fieldOf = (path: string): string => path.slice(1, 101)
 
-type Found = { readonly path: string; readonly message: string; readonly schema?: object }
+type Found = {
+  readonly path: string
+  readonly message: string
+  readonly schema?: object
+  /** Of a union, what is wrong by each of its options. */
+  readonly errors?: readonly Iterable<Found>[]
+}
 
 const memberOf = (schema: unknown, name: string): unknown =>
   typeof schema === 'object' && schema !== null
@@ -78,13 +84,25 @@ const ruleOf = ({ message, schema }: Found): string => {
   return `Expected ${kind} or null`
 }
 
+/** Of what may be null and is not: what is wrong inside of it, where it is of the right kind as such. */
+const within = ({ path, schema, errors = [] }: Found): Found[] => {
+  const options = memberOf(schema, 'anyOf')
+  if (!Array.isArray(options) || options.length !== 2 || errors.length !== 2) return []
+  const other = options.findIndex(option => memberOf(option, 'type') !== 'null')
+  const found = [...(errors[other] ?? [])].slice(0, 20)
+  return found.every(inner => inner.path.length > path.length) ? found : []
+}
+
 /** What TypeBox found wrong, as fields and rules. Its messages quote the schema and never the value. */
 export const fieldErrors = (errors: Iterable<Found>): FieldError[] => {
   const found = new Map<string, FieldError>()
   for (const error of errors) {
-    const field = fieldOf(error.path)
-    if (!found.has(field)) found.set(field, { field, rule: ruleOf(error) })
-    if (found.size === 20) break
+    const inner = within(error)
+    for (const one of inner.length === 0 ? [error] : inner) {
+      const field = fieldOf(one.path)
+      if (!found.has(field)) found.set(field, { field, rule: ruleOf(one) })
+    }
+    if (found.size >= 20) break
   }
   return [...found.values()]
 }
