@@ -5,6 +5,7 @@ import { systemClock } from '../src/lib/clock.ts'
 import { createLog } from '../src/lib/log.ts'
 import { commonProblems } from '../src/lib/problem.ts'
 import type { ProblemTable } from '../src/lib/problem-answer.ts'
+import { requirementsOf, sayNeed } from '../src/lib/requirement.ts'
 import { createLoginApp } from '../src/login/app.ts'
 import { LoginConfig } from '../src/login/config.ts'
 import { loginProblems } from '../src/login/errors.ts'
@@ -55,9 +56,10 @@ const detailOf = ({ hooks }: Route, name: string): string => {
 }
 
 const permissionOf = (route: Route): string => {
-  const permission = detailOf(route, 'x-permission')
-  if (permission === '') return 'anyone'
-  const needed = permission === 'any' ? 'any' : `\`${permission}\``
+  const requirements = requirementsOf(route.hooks)
+  if (requirements.length === 0) return 'anyone'
+  const words = sayNeed(requirements)
+  const needed = words === '' ? 'any' : words.replaceAll(/[^ ,]+:[^ ,]+/g, '`$&`')
   return detailOf(route, 'x-credential') === 'jwt' ? `${needed}, access token only` : needed
 }
 

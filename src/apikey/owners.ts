@@ -1,6 +1,7 @@
 import { Failure } from '../lib/failure.ts'
-import { allows, isPermission, permissionsOf, type RolePermissions } from '../lib/permission.ts'
-import { Refusal } from '../lib/problem-answer.ts'
+import { createInsufficient } from '../lib/insufficient.ts'
+import { isPermission, permissionsOf, type RolePermissions } from '../lib/permission.ts'
+import { createRequirement } from '../lib/requirement.ts'
 import type { KeyCode } from './errors.ts'
 import type { Principal } from './principal.ts'
 import type { Subjects } from './subjects.ts'
@@ -59,11 +60,11 @@ export const createOwners = ({ roles, feed, findOwner }: OwnersOptions): Owners 
     return state?.status === 'active' ? { ...state, id: ownerId } : null
   }
 
+  const managing = createRequirement(manageKeys)
+  const insufficient = createInsufficient(managing)
+
   const requireManager = ({ permissions }: Principal): void => {
-    if (allows(permissions, manageKeys)) return
-    throw new Refusal('insufficient_permission', {
-      'www-authenticate': 'Bearer error="insufficient_scope"',
-    })
+    if (!managing.isMet(permissions)) throw insufficient.token
   }
 
   return {

@@ -71,12 +71,14 @@ describe('the answers of the plugin', () => {
 
   test('AUT-01: too little permission is a 403 that tells a token of scopes', async () => {
     const token = await ask(plain.app, 'GET', '/notes', { headers: await as('ghost') })
-    expect(token.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
+    expect(token.headers.get('www-authenticate')).toBe(
+      'Bearer error="insufficient_scope", scope="notes:read"',
+    )
     const bare = await ask(plain.app, 'GET', '/notes', { headers: await key([]) })
     expect(bare.headers.get('www-authenticate')).toBeNull()
     for (const answer of [token, bare]) {
       expect(answer.status).toBe(403)
-      expect(answer.json()).toMatchObject({ code: 'insufficient_permission' })
+      expect(answer.json()).toMatchObject({ code: 'insufficient_permission', detail: 'needs notes:read' })
     }
   })
 

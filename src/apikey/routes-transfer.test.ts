@@ -138,7 +138,9 @@ describe('POST /api-keys/transfer', () => {
     ]) {
       const answer = await transfer(body, 'user')
       expect([answer.status, members(answer).code]).toEqual([403, 'insufficient_permission'])
-      expect(answer.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
+      expect(answer.headers.get('www-authenticate')).toBe(
+        'Bearer error="insufficient_scope", scope="api-keys:manage"',
+      )
     }
     expect(moved).not.toHaveBeenCalled()
     expect(asked).toEqual([])

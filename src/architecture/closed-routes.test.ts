@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
 import { Elysia, t } from 'elysia'
 import { apikey, apikeyRoutes, problems } from '../apikey/index.ts'
+import { requirementsOf, showNeed } from '../lib/requirement.ts'
 import { audience, createLogin, createService, issuer, secret, signToken } from './apps.ts'
 import { forAnyCaller, open } from './open-routes.ts'
 
@@ -29,9 +30,12 @@ const apps = { login: login.app, 'service-a': service.app, 'a host': host }
 
 type Route = { readonly method: string; readonly path: string; readonly permission: string | null }
 
-const permissionOf = (detail: unknown): string | null => {
-  const found = Object.entries(detail ?? {}).find(([name]) => name === 'x-permission')?.[1]
-  return typeof found === 'string' ? found : null
+/** One permission or `any` as it is, anything else that is asked for as JSON. */
+const permissionOf = (hooks: object): string | null => {
+  const needed = requirementsOf(hooks)
+  if (needed.length === 0) return null
+  const shown = showNeed(needed)
+  return typeof shown === 'string' ? shown : JSON.stringify(shown)
 }
 
 /** What Elysia answers beside what is written: HEAD with GET, and every method where a route takes all. */
@@ -44,7 +48,7 @@ const routesOf = (name: keyof typeof apps): Route[] =>
   apps[name].routes.flatMap(({ method, path, hooks }) =>
     open[name]?.includes(`${method} ${path}`)
       ? []
-      : expand(method).map(each => ({ method: each, path, permission: permissionOf(hooks.detail) })),
+      : expand(method).map(each => ({ method: each, path, permission: permissionOf(hooks) })),
   )
 
 const id = 'usr_00000000000070008000000000000000'
@@ -123,7 +127,7 @@ describe.each(['login', 'service-a', 'a host'] as const)('no open door: %s', nam
   })
 
   test('routes that need no particular permission are those on the list', () => {
-    const found = app.routes.filter(({ hooks }) => permissionOf(hooks.detail) === 'any')
+    const found = app.routes.filter(({ hooks }) => permissionOf(hooks) === 'any')
     expect(found.map(({ method, path }) => `${method} ${path}`)).toEqual([...(forAnyCaller[name] ?? [])])
   })
 
@@ -210,7 +214,9 @@ describe('a permission that the caller lacks', () => {
     const before = workOfService()
     for (const route of needing('service-a')) {
       const response = await service.app.handle(requestTo(route, headers))
-      expect(response.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
+      expect(response.headers.get('www-authenticate')).toBe(
+        `Bearer error="insufficient_scope", scope="${route.permission}"`,
+      )
       await expectRefusal(route, response, 403, 'insufficient_permission')
     }
     expect(workOfService()).toBe(before)

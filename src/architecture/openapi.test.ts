@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { requirementsOf, showNeed } from '../lib/requirement.ts'
 import { createLogin, createService, secret } from './apps.ts'
 
 const login = createLogin()
@@ -9,7 +10,7 @@ const service = createService()
 const Operation = Type.Object({
   summary: Type.String({ minLength: 1 }),
   tags: Type.Array(Type.String(), { minItems: 1 }),
-  'x-permission': Type.Optional(Type.String()),
+  'x-permission': Type.Optional(Type.Union([Type.String(), Type.Object({})])),
   'x-credential': Type.Optional(Type.Literal('jwt')),
   security: Type.Array(Type.Record(Type.String(), Type.Array(Type.String()))),
   requestBody: Type.Optional(
@@ -64,7 +65,7 @@ describe.each([
   const parse = async () => Value.Parse(Document, JSON.parse(await answer()))
   const routes = app.routes.map(({ method, path, hooks }) => ({
     title: `${method} ${path.replaceAll(/:([a-z]+)/g, '{$1}')}`,
-    permission: extension(hooks.detail, 'x-permission'),
+    permission: requirementsOf(hooks).length === 0 ? undefined : showNeed(requirementsOf(hooks)),
     credential: extension(hooks.detail, 'x-credential'),
     isOAuth: extension(hooks.detail, 'x-oauth') === true,
     body: hooks.body === undefined ? undefined : { schema: JSON.parse(JSON.stringify(hooks.body)) },
@@ -89,7 +90,7 @@ describe.each([
       const takesKeys = name === 'service-a' && credential !== 'jwt'
       expect([title, operation?.['x-permission'], operation?.['x-credential'], schemes]).toEqual([
         title,
-        ...(isOpen ? [undefined, undefined] : [String(permission), credential === 'jwt' ? 'jwt' : undefined]),
+        ...(isOpen ? [undefined, undefined] : [permission, credential === 'jwt' ? 'jwt' : undefined]),
         isOAuth ? ['client'] : isOpen ? [] : takesKeys ? ['accessToken', 'apiKey'] : ['accessToken'],
       ])
     }

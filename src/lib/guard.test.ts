@@ -171,7 +171,7 @@ describe.each([
   test('AUT-01: only a token is told of scopes', async () => {
     const challenge = async (caller: string): Promise<string | null> =>
       (await ask(`${url}/notes`, { headers: { 'x-caller': caller } })).headers.get('www-authenticate')
-    expect(await challenge('user')).toBe('Bearer error="insufficient_scope"')
+    expect(await challenge('user')).toBe('Bearer error="insufficient_scope", scope="notes:read"')
     expect(await challenge('key')).toBeNull()
   })
 

@@ -1,10 +1,12 @@
 import { type DocumentDecoration, Elysia } from 'elysia'
 import { type BodyLimits, RefusedBody, readJson } from './body.ts'
 import { Failure } from './failure.ts'
-import { allows, isPermission } from './permission.ts'
+import { checkGuarded, unnamed } from './guard-start.ts'
+import { createInsufficient } from './insufficient.ts'
 import type { ErrorAnswer } from './problem.ts'
-import { type ProblemTable, Refusal, respondIn } from './problem-answer.ts'
+import { type ProblemTable, type Refusal, respondIn } from './problem-answer.ts'
 import { type AddressSource, factsOf, pathOf } from './request.ts'
+import { createRequirement, type Needed, noteRequirement, showNeed } from './requirement.ts'
 
 /** What a guard must know of whoever it lets in. */
 export type GuardedPrincipal = {
@@ -27,8 +29,9 @@ export type GuardOptions<Principal extends GuardedPrincipal> = {
     options: { jwtOnly: boolean; server: AddressSource },
   ) => Outcome<Principal> | Promise<Outcome<Principal>>
   /**
-   * Told of each caller whose credential is good, and whether the route lets them in; once, unless of several
-   * permissions that a route asks for a later one is lacking. On the path of every request.
+   * Told of each caller who is let into the handler, or who is not for want of a permission, however many the route and
+   * those around it ask for: once a request, when that is final. Not told of a request whose body is refused, or of a
+   * key where only a token will do. On the path of every request.
    */
   readonly onDecided?: (
     principal: Principal,
@@ -91,15 +94,17 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   /** A class of each guard's own, so that no other guard's admission passes for one. */
   class Admission extends Found {
     readonly outcome: Judged
+    readonly server: AddressSource
     body: RefusedBody | null = null
-    /** Set when the permission of the route has been found with the caller. */
+    /** Set when a permission was asked for and held; a second one that is lacking throws, and nothing comes after. */
     isAllowed = false
-    /** Set when it has been told that the caller is let in: a route can ask for more than one permission. */
+    /** Set when the caller was let in, which is told once. */
     isTold = false
 
-    constructor(outcome: Judged, earlier: Found | undefined) {
+    constructor(outcome: Judged, server: AddressSource, earlier: Found | undefined) {
       super(earlier)
       this.outcome = outcome
+      this.server = server
     }
   }
 
@@ -122,26 +127,40 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     }
   }
 
-  const admit = (request: Request, outcome: Judged): Admission => {
-    const admission = new Admission(outcome, request[admissionKey])
+  const admit = (request: Request, server: AddressSource, outcome: Judged): Admission => {
+    const admission = new Admission(outcome, server, request[admissionKey])
     if (outcome.ok) factsOf(request).actorId = outcome.principal.ownerId
     request[admissionKey] = admission
     return admission
   }
 
-  const insufficient = ({ kind }: Principal): Refusal =>
-    new Refusal(
-      'insufficient_permission',
-      kind === 'key' ? {} : { 'www-authenticate': 'Bearer error="insufficient_scope"' },
-    )
+  /** Judged once for a request, by whichever hook comes first. */
+  const admissionFor = (
+    request: Request,
+    server: AddressSource,
+    jwtOnly: boolean,
+  ): Admission | Promise<Admission> => {
+    const known = admissionOf(request)
+    if (known !== null) return known
+    const judged = judge(request, server, jwtOnly)
+    return judged instanceof Promise
+      ? judged.then(outcome => admit(request, server, outcome))
+      : admit(request, server, judged)
+  }
 
+  /** The last step before the handler, after the content of the body was found good. */
   const handOut = ({ request }: { request: Request }): { principal: Principal } => {
     const admission = admissionOf(request)
     if (!admission?.outcome.ok || !admission.isAllowed)
       throw new Failure('internal_error', {
         cause: new Error(unnamed(request.method, pathOf(request.url))),
       })
-    return { principal: admission.outcome.principal }
+    const { principal } = admission.outcome
+    if (!admission.isTold) {
+      admission.isTold = true
+      onDecided(principal, true, request, admission.server)
+    }
+    return { principal }
   }
 
   const answerFailure: ErrorAnswer = ({ error, request, set }) => {
@@ -151,10 +170,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   return new Elysia({ name: 'latchkey/guard', seed: name })
     .onError({ as: 'scoped' }, answerFailure)
     .macro({
-      permission: (permission: Permission | 'any') => {
-        if (permission !== 'any' && !isPermission(permission)) {
-          throw new TypeError(`permission takes resource:action or "any", not ${JSON.stringify(permission)}`)
-        }
+      permission: (needed: Needed<Permission>) => {
+        const requirement = createRequirement(needed)
+        const { isMet } = requirement
+        const insufficient = createInsufficient(requirement)
         // The hooks of the route, filled while it is registered, whatever the order of its options.
         let hooks: object = {}
         let known: boolean | undefined
@@ -162,14 +181,28 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
           known ??= extensionOf(hooks, 'x-credential') === 'jwt'
           return known
         }
+        const transform = async ({ request, server }: { request: Request; server: AddressSource }) => {
+          const found = admissionFor(request, server, jwtOnly())
+          const admission = found instanceof Promise ? await found : found
+          const { outcome, body } = admission
+          if (!outcome.ok) throw outcome.refusal
+          if (body !== null) throw body.failure
+          const { principal } = outcome
+          if (!isMet(principal.permissions)) {
+            onDecided(principal, false, request, server)
+            throw principal.kind === 'key' ? insufficient.key : insufficient.token
+          }
+          admission.isAllowed = true
+        }
+        noteRequirement(transform, requirement)
         return {
-          detail: operation({ 'x-permission': permission }),
+          detail: operation({ 'x-permission': showNeed([requirement]) }),
           introspect: (route: object) => {
             hooks = route
           },
           parse: async ({ request, server }) => {
-            const judged = judge(request, server, jwtOnly())
-            const admission = admit(request, judged instanceof Promise ? await judged : judged)
+            const found = admissionFor(request, server, jwtOnly())
+            const admission = found instanceof Promise ? await found : found
             if (!admission.outcome.ok) return refused
             const isJson = /^application\/json\b/i.test(request.headers.get('content-type') ?? '')
             if (otherBodies && !isJson) return
@@ -177,58 +210,23 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
             if (body instanceof RefusedBody) admission.body = body
             return body
           },
-          transform: async ({ request, server }) => {
-            let admission = admissionOf(request)
-            if (admission === null) {
-              const judged = judge(request, server, jwtOnly())
-              admission = admit(request, judged instanceof Promise ? await judged : judged)
-            }
-            const { outcome, body } = admission
-            if (!outcome.ok) throw outcome.refusal
-            if (body !== null) throw body.failure
-            const { principal } = outcome
-            admission.isAllowed = permission === 'any' || allows(principal.permissions, permission)
-            if (!admission.isAllowed || !admission.isTold) {
-              admission.isTold = true
-              onDecided(principal, admission.isAllowed, request, server)
-            }
-            if (!admission.isAllowed) throw insufficient(principal)
-          },
+          transform,
         }
       },
       // `permission` reads this where both stand on one route, and then looks no key up; where one of them came from a
       // group or guard around the route, it is enforced here.
       credential: (_kind: 'jwt') => ({
         detail: operation({ 'x-credential': 'jwt' }),
-        beforeHandle: ({ request }: { request: Request }) => {
-          const outcome = admissionOf(request)?.outcome
-          if (!outcome?.ok || outcome.principal.kind === 'key') throw new Failure('jwt_required')
+        transform: async ({ request, server }) => {
+          const found = admissionFor(request, server, true)
+          const { outcome } = found instanceof Promise ? await found : found
+          if (!outcome.ok) throw outcome.refusal
+          if (outcome.principal.kind === 'key') throw new Failure('jwt_required')
         },
       }),
     })
     .resolve({ as: 'scoped' }, handOut)
-    .onStart(app => {
-      const problems = app.routes.flatMap(({ method, path, handler, hooks }) => {
-        const isGuarded = [hooks.beforeHandle].flat().some(hook => hook?.fn === handOut)
-        if (!isGuarded) return []
-        if (typeof extensionOf(hooks, 'x-permission') !== 'string') return [unnamed(method, path)]
-        // Without ahead-of-time compilation Elysia runs no hook for what is mounted.
-        if (hooks.config?.mount !== undefined && app.config.aot === false) {
-          return [`${method} ${path} is mounted, which can't be guarded with aot: false`]
-        }
-        // Elysia answers these without running any hook once an app has an afterHandle.
-        return typeof handler === 'function'
-          ? []
-          : [`${method} ${path} is guarded, so its handler must be a function`]
-      })
-      if (problems.length === 0) return
-      // The server listens already: Elysia starts it before it tells.
-      app.server?.stop(true)
-      throw new Error(`This app can't start:\n${problems.map(problem => `- ${problem}`).join('\n')}`)
-    })
+    .onStart(app => checkGuarded(app, handOut))
 }
 
 const refused = Symbol('refused')
-
-const unnamed = (method: string, path: string): string =>
-  `${method} ${path} is guarded and names no permission; say permission: 'any' if every caller may`

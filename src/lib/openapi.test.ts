@@ -4,6 +4,7 @@ import manifest from '../../package.json' with { type: 'json' }
 import { apiDescription } from './openapi.ts'
 import { createProblems } from './problem.ts'
 import { appConfig } from './server.ts'
+import { createTestGuard } from './test-guard.ts'
 import { ask } from './test-http.ts'
 
 const detail = (extension: Record<string, unknown>): DocumentDecoration => ({ ...extension })
@@ -21,15 +22,26 @@ const createApp = (apiKeys: boolean) => {
       }),
     )
     .get('/open', () => 'open')
+    .get('/forged', () => 'open', { detail: detail({ 'x-permission': 'things:read' }) })
+    .use(createTestGuard().guard)
     .post('/things', () => ({ id: '1' }), {
+      permission: 'notes:write',
       body: t.Object({ name: t.String({ description: 'For people' }) }),
       response: { 201: t.Object({ id: t.String() }) },
-      detail: detail({ 'x-permission': 'things:write', summary: 'Make a thing' }),
+      detail: { summary: 'Make a thing', description: 'It is kept.' },
     })
     .get('/things/:id', ({ params }) => params.id, {
+      permission: 'any',
+      credential: 'jwt',
       response: { 200: t.String(), 404: t.String() },
-      detail: detail({ 'x-permission': 'any', 'x-credential': 'jwt' }),
     })
+    .get('/all', () => 'all', { permission: ['notes:read', 'notes:write'] })
+    .all('/one/:id?', () => 'one', { permission: { anyOf: ['notes:read', 'notes:write'] } })
+    .group('/group', { permission: ['notes:read'] }, group =>
+      group
+        .get('/any', () => 'any', { permission: 'any' })
+        .get('/one', () => 'one', { permission: { anyOf: ['notes:write', 'notes:read'] } }),
+    )
   return app
 }
 
@@ -48,7 +60,7 @@ describe('HTTP-13: the description of an API', () => {
         '/things/{id}': { get: { parameters: [{ name: 'id', in: 'path', required: true }] } },
       },
     })
-    expect(Object.keys(Object(Reflect.get(Object(document), 'paths')))).toHaveLength(4)
+    expect(Object.keys(Object(Reflect.get(Object(document), 'paths')))).toHaveLength(10)
   })
 
   test('AUT-08: says of each operation which credentials it takes and what they must hold', async () => {
@@ -57,7 +69,11 @@ describe('HTTP-13: the description of an API', () => {
         '/open': { get: { security: [] } },
         '/openapi.json': { get: { security: [] } },
         '/things': {
-          post: { 'x-permission': 'things:write', security: [{ accessToken: [] }, { apiKey: [] }] },
+          post: {
+            'x-permission': 'notes:write',
+            description: 'It is kept.\n\nNeeds notes:write.',
+            security: [{ accessToken: ['notes:write'] }, { apiKey: ['notes:write'] }],
+          },
         },
         '/things/{id}': {
           get: { 'x-permission': 'any', 'x-credential': 'jwt', security: [{ accessToken: [] }] },
@@ -72,9 +88,55 @@ describe('HTTP-13: the description of an API', () => {
     })
   })
 
+  test('AUT-08: says it of lists too: a way in for each permission of which one is enough', async () => {
+    const { paths } = Object(await describeApp(true))
+    const all = ['notes:read', 'notes:write']
+    expect(paths['/all'].get).toMatchObject({
+      'x-permission': { allOf: all },
+      description: 'Needs all of notes:read, notes:write.',
+      security: [{ accessToken: all }, { apiKey: all }],
+    })
+    for (const [path, method] of [
+      ['/one/{id}', 'get'],
+      ['/one', 'delete'],
+    ] as const) {
+      expect(paths[path][method]).toMatchObject({
+        'x-permission': { anyOf: all },
+        description: 'Needs one of notes:read, notes:write.',
+        security: [
+          { accessToken: ['notes:read'] },
+          { apiKey: ['notes:read'] },
+          { accessToken: ['notes:write'] },
+          { apiKey: ['notes:write'] },
+        ],
+      })
+    }
+  })
+
+  test('AUT-08: says what a group or guard around a route asks for besides', async () => {
+    const { paths } = Object(await describeApp(false))
+    expect(paths['/group/any'].get).toMatchObject({
+      'x-permission': 'notes:read',
+      security: [{ accessToken: ['notes:read'] }],
+    })
+    expect(paths['/group/one'].get).toMatchObject({
+      'x-permission': { allOf: ['notes:read', { anyOf: ['notes:write', 'notes:read'] }] },
+      description: 'Needs notes:read, and one of notes:write, notes:read.',
+      security: [{ accessToken: ['notes:read', 'notes:write'] }, { accessToken: ['notes:read'] }],
+    })
+  })
+
+  test('AUT-08: says of no open route that it is guarded', async () => {
+    const { paths } = Object(await describeApp())
+    expect(paths['/forged'].get).toMatchObject({ security: [] })
+    expect(paths['/forged'].get).not.toHaveProperty('x-permission')
+  })
+
   test('of a service without API keys names none', async () => {
     const document = await describeApp(false)
-    expect(document).toMatchObject({ paths: { '/things': { post: { security: [{ accessToken: [] }] } } } })
+    expect(document).toMatchObject({
+      paths: { '/things': { post: { security: [{ accessToken: ['notes:write'] }] } } },
+    })
     expect(JSON.stringify(document)).not.toContain('apiKey')
   })
 

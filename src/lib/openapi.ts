@@ -1,7 +1,9 @@
 import { toOpenAPISchema } from '@elysiajs/openapi'
+import { getPossiblePath } from '@elysiajs/openapi/openapi'
 import { Type, TypeGuard } from '@sinclair/typebox'
 import { type AnyElysia, Elysia, t } from 'elysia'
 import { problemSchema } from './problem.ts'
+import { type Requirement, requirementsOf, sayNeed, showNeed, waysToMeet } from './requirement.ts'
 import { version } from './version.ts'
 
 export type ApiDescription = {
@@ -18,9 +20,10 @@ export type ApiDescription = {
 }
 
 type Operation = {
-  'x-permission'?: string
+  'x-permission'?: unknown
   'x-credential'?: string
   'x-oauth'?: boolean
+  description?: string
   security?: object[]
   responses?: Record<string, unknown>
 }
@@ -31,13 +34,28 @@ const oauthErrorSchema = Type.Object(
   { title: 'OAuthError', description: 'An error as of RFC 6749 section 5.2' },
 )
 
-const accessToken = { accessToken: [] }
-const apiKey = { apiKey: [] }
+/**
+ * What a caller must bring and hold: each way to do so is a requirement of its own, with the permissions as roles
+ * (OpenAPI 3.1 section 4.8.30). A route that no guard of ours stands before may say by itself how callers authenticate.
+ */
+const securityOf = (operation: Operation, needed: readonly Requirement[], apiKeys: boolean): object[] => {
+  if (needed.length === 0) return operation.security ?? []
+  const schemes = apiKeys && operation['x-credential'] !== 'jwt' ? ['accessToken', 'apiKey'] : ['accessToken']
+  return waysToMeet(needed).flatMap(permissions => schemes.map(scheme => ({ [scheme]: permissions })))
+}
 
-/** A route that no guard of ours stands before may say by itself how its callers authenticate. */
-const securityOf = (operation: Operation, apiKeys: boolean): object[] => {
-  if (operation['x-permission'] === undefined) return operation.security ?? []
-  return apiKeys && operation['x-credential'] !== 'jwt' ? [accessToken, apiKey] : [accessToken]
+/** What is enforced goes before what a description says of it. */
+const withNeed = (
+  { 'x-permission': _, description, ...operation }: Operation,
+  needed: readonly Requirement[],
+): Operation => {
+  const words = sayNeed(needed)
+  const sentences = [description, words && `Needs ${words}.`].filter(Boolean).join('\n\n')
+  return {
+    ...operation,
+    ...(needed.length === 0 ? {} : { 'x-permission': showNeed(needed) }),
+    ...(sentences === '' ? {} : { description: sentences }),
+  }
 }
 
 /** Errors are alike for every status, so they are said once. 204 has no content to describe. */
@@ -53,20 +71,30 @@ const withErrors = (
   default: { $ref: `#/components/responses/${errors}` },
 })
 
+type Known = { readonly needed: readonly Requirement[]; readonly members: { requestBody?: object } }
+
 /**
- * The bodies that an app takes, by method and path: JSON and nothing else. @elysiajs/openapi describes none where a
- * route reads its body by a function of its own, as all of ours do.
+ * What only the routes themselves tell, by method and path: what their guards enforce, and the bodies that they take,
+ * which are JSON and nothing else. @elysiajs/openapi describes none where a route reads its body by a function of its
+ * own, as all of ours do.
  */
-const bodiesOf = (app: AnyElysia): Map<string, { requestBody: object }> =>
+const knownOf = (app: AnyElysia): Map<string, Known> =>
   new Map(
     app.routes.flatMap(({ method, path, hooks }) => {
       const schema: unknown = hooks.body
-      if (!TypeGuard.IsSchema(schema)) return []
-      const requestBody = {
-        required: !TypeGuard.IsOptional(schema),
-        content: { 'application/json': { schema } },
-      }
-      return [[`${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`, { requestBody }]]
+      const members = TypeGuard.IsSchema(schema)
+        ? {
+            requestBody: {
+              required: !TypeGuard.IsOptional(schema),
+              content: { 'application/json': { schema } },
+            },
+          }
+        : {}
+      const known = { needed: requirementsOf(hooks), members }
+      return getPossiblePath(path).map((possible): [string, Known] => [
+        `${method.toLowerCase()} ${possible.replaceAll(/:([^/]+)/g, '{$1}')}`,
+        known,
+      ])
     }),
   )
 
@@ -74,7 +102,7 @@ const bodiesOf = (app: AnyElysia): Map<string, { requestBody: object }> =>
 const describe = ({ title, description, apiKeys, oauth = false, app, codes }: ApiDescription) => {
   const { paths, components } = toOpenAPISchema(app(), { staticFile: false }, undefined, undefined, '3.1.0')
   const operations: Paths = JSON.parse(JSON.stringify(paths))
-  const bodies = bodiesOf(app())
+  const known = knownOf(app())
   return {
     openapi: '3.1.0',
     info: { title, description, version },
@@ -82,15 +110,18 @@ const describe = ({ title, description, apiKeys, oauth = false, app, codes }: Ap
       Object.entries(operations).map(([path, methods]) => [
         path,
         Object.fromEntries(
-          Object.entries(methods).map(([method, { 'x-oauth': isOAuth = false, ...operation }]) => [
-            method,
-            {
-              ...operation,
-              ...bodies.get(`${method} ${path}`),
-              security: securityOf(operation, apiKeys),
-              responses: withErrors(operation.responses, isOAuth ? 'OAuthError' : 'Problem'),
-            },
-          ]),
+          Object.entries(methods).map(([method, { 'x-oauth': isOAuth = false, ...operation }]) => {
+            const { needed = [], members } = known.get(`${method} ${path}`) ?? known.get(`all ${path}`) ?? {}
+            return [
+              method,
+              {
+                ...withNeed(operation, needed),
+                ...members,
+                security: securityOf(operation, needed, apiKeys),
+                responses: withErrors(operation.responses, isOAuth ? 'OAuthError' : 'Problem'),
+              },
+            ]
+          }),
         ),
       ]),
     ),
@@ -132,8 +163,9 @@ const describe = ({ title, description, apiKeys, oauth = false, app, codes }: Ap
 }
 
 /**
- * `/openapi.json`, open to anyone. `x-permission` on an operation says what a caller must hold (`any`: nothing in
- * particular), `x-credential: jwt` that an API key will not do. There is no page: it would load scripts from elsewhere.
+ * `/openapi.json`, open to anyone. `x-permission` on an operation says what a caller must hold: one permission,
+ * `{ allOf }` or `{ anyOf }`, or `any` for nothing in particular; `x-credential: jwt` that an API key will not do. There
+ * is no page: it would load scripts from elsewhere.
  */
 export const apiDescription = (options: ApiDescription) => {
   let document: ReturnType<typeof describe> | null = null

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { allows, covers, intersect, permissionPattern, permissionsOf } from './permission.ts'
+import { allows, covers, intersect, permissionPattern, permissionsOf, whatIncludes } from './permission.ts'
 
 const pattern = new RegExp(permissionPattern)
 const segment = fc.constantFrom('a', 'b', 'a-b', '*')
@@ -31,6 +31,27 @@ describe('what a permission covers', () => {
 
   test('everything is covered by *:* alone', () => {
     fc.assert(fc.property(permission, one => covers('*:*', one) && (one === '*:*') === covers(one, '*:*')))
+  })
+
+  test('with a * is covered by none that lacks one there', () => {
+    fc.assert(
+      fc.property(permission, permission, (granted, needed) => {
+        const isWithin = needed
+          .split(':')
+          .every((part, index) => part !== '*' || granted.split(':')[index] === '*')
+        if (!isWithin) expect(covers(granted, needed)).toBe(false)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('is by the four that include it, and by nothing else', () => {
+    fc.assert(
+      fc.property(permission, permission, (granted, needed) => {
+        expect(whatIncludes(needed).includes(granted)).toBe(covers(granted, needed))
+      }),
+      { numRuns: 1_000 },
+    )
   })
 
   test.each([
@@ -68,6 +89,34 @@ describe('what two lists have in common', () => {
         expect(allows(intersect(one, other), needed)).toBe(allows(one, needed) && allows(other, needed))
       }),
       { numRuns: 3_000 },
+    )
+  })
+
+  /** All that could be told apart here, and one name that stands for every other. */
+  const everything = ['a', 'b', 'a-b', 'other', '*'].flatMap(resource =>
+    ['a', 'b', 'a-b', 'other', '*'].map(action => `${resource}:${action}`),
+  )
+  const allowedBy = (granted: readonly string[]) => everything.filter(needed => allows(granted, needed))
+
+  test('is the same from either side, and what a list has in common with itself is the list', () => {
+    fc.assert(
+      fc.property(list, list, (one, other) => {
+        expect(allowedBy(intersect(one, other))).toEqual(allowedBy(intersect(other, one)))
+        expect(allowedBy(intersect(one, one))).toEqual(allowedBy(one))
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('is never more than either, and nothing with nothing', () => {
+    fc.assert(
+      fc.property(list, list, (one, other) => {
+        const met = intersect(one, other)
+        for (const each of met) expect(allows(one, each) && allows(other, each)).toBe(true)
+        expect(intersect(one, [])).toEqual([])
+        expect(intersect([], other)).toEqual([])
+      }),
+      { numRuns: 1_000 },
     )
   })
 

@@ -20,6 +20,12 @@ export const covers = (granted: string, needed: string): boolean => {
 export const allows = (granted: readonly string[], needed: string): boolean =>
   granted.some(permission => covers(permission, needed))
 
+/** The four permissions that include one: itself, every action of its resource, its action on any resource, all. */
+export const whatIncludes = (needed: string): readonly [string, string, string, string] => {
+  const [resource = '', action = ''] = needed.split(':')
+  return [needed, `${resource}:*`, `*:${action}`, '*:*']
+}
+
 const segmentMeet = (one: string, other: string): string | null => {
   if (one === '*') return other
   return other === '*' || one === other ? one : null

@@ -20,16 +20,20 @@ let made = 0
 
 /**
  * A guard that believes the header `x-caller`: `<kind>` or `<kind> <permissions>`, or what goes wrong (`bad`, `outage`,
- * `fault`). `judged` fills with whom it was asked about.
+ * `fault`). `judged` fills with whom it was asked about, `told` with what was decided of whom.
  */
 export const createTestGuard = ({ otherBodies = false, maxBytes = defaultBodyLimits.maxBytes } = {}) => {
   const judged: string[] = []
+  const told: string[] = []
   made += 1
   const guard = createGuard<Caller, 'notes:read' | 'notes:write'>({
     name: `test/${made}`,
     table: guardProblems,
     body: { ...defaultBodyLimits, maxBytes },
     otherBodies,
+    onDecided: ({ name }, isAllowed) => {
+      told.push(`${isAllowed ? 'accepted' : 'refused'} ${name}`)
+    },
     authenticate: async ({ headers }, { jwtOnly }) => {
       const name = headers.get('x-caller')
       judged.push(`${name}${jwtOnly ? ' (jwt only)' : ''}`)
@@ -45,5 +49,5 @@ export const createTestGuard = ({ otherBodies = false, maxBytes = defaultBodyLim
       return { ok: true, principal: { ...principal, kind: kind === 'key' ? 'key' : 'user' } }
     },
   })
-  return { guard, judged }
+  return { guard, judged, told }
 }

@@ -14,7 +14,7 @@ import { createTokenHolders } from './token-holder.ts'
 const insufficient: Contract = {
   status: 403,
   code: 'insufficient_permission',
-  headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' },
+  headers: { 'www-authenticate': /^Bearer error="insufficient_scope"/ },
 }
 
 let login: TestLogin

@@ -13,7 +13,7 @@ const invalid: Contract = {
 const insufficient: Contract = {
   status: 403,
   code: 'insufficient_permission',
-  headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' },
+  headers: { 'www-authenticate': /^Bearer error="insufficient_scope"/ },
 }
 
 let login: TestLogin

@@ -14,7 +14,7 @@ import {
 } from '../support/site.ts'
 import { until } from '../support/wait.ts'
 
-const insufficientScope = 'Bearer error="insufficient_scope"'
+const insufficientScope = 'Bearer error="insufficient_scope", scope="api-keys:manage"'
 
 describe.each([...tokenModes])('accounts across both services, tokens signed by %s', mode => {
   let site: Site

@@ -54,7 +54,9 @@ describe('a service account', () => {
     expect((await site.use('/documents/report', { token: narrow })).status).toBe(200)
     const refused = await site.use('/documents/report', { token: narrow, method: 'PUT', json: 2 })
     expectProblem(refused, 403, 'insufficient_permission')
-    expect(refused.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
+    expect(refused.headers.get('www-authenticate')).toBe(
+      'Bearer error="insufficient_scope", scope="documents:write"',
+    )
     expect((await site.use('/documents/report', { token })).body).toEqual({ a: 1 })
   })
 

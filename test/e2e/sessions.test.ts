@@ -190,7 +190,9 @@ describe.each([...tokenModes])('sessions, tokens signed by %s', mode => {
       const refused = await users(former.accessToken)
       if (name === 'demoted') {
         expectProblem(refused, 403, 'insufficient_permission')
-        expect(refused.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
+        expect(refused.headers.get('www-authenticate')).toBe(
+          'Bearer error="insufficient_scope", scope="users:manage"',
+        )
       } else expectProblem(refused, 401, 'token_invalid')
     }
   })

@@ -51,7 +51,7 @@ const weak: Row[] = [
     headers: () => [bearer(powerless)],
     status: 403,
     code: 'insufficient_permission',
-    challenge: 'Bearer error="insufficient_scope"',
+    challenge: 'Bearer error="insufficient_scope", scope="documents:write"',
   },
 ]
 

@@ -151,7 +151,9 @@ describe.each([
       'POST',
       body,
     )
-    expect(byToken.headers.get('www-authenticate')).toBe('Bearer error="insufficient_scope"')
+    expect(byToken.headers.get('www-authenticate')).toBe(
+      'Bearer error="insufficient_scope", scope="invoices:write"',
+    )
     await expectProblem(byToken, 403, 'insufficient_permission')
   })
 
