@@ -54,7 +54,7 @@ describe('the limits of a key', () => {
       expect(error).toBeInstanceOf(Failure)
       expect(error).toMatchObject({
         code: 'invalid_request',
-        errors: [{ field: 'limits.2.name', rule: 'must differ from the other names' }],
+        errors: [{ field: 'limits/2/name', rule: 'must differ from the other names' }],
       })
     }
   })

@@ -33,7 +33,7 @@ export const checkLimits = (limits: readonly KeyLimit[], field = 'limits'): void
   )
   if (second === -1) return
   throw new Failure('invalid_request', {
-    errors: [{ field: `${field}.${second}.name`, rule: 'must differ from the other names' }],
+    errors: [{ field: `${field}/${second}/name`, rule: 'must differ from the other names' }],
   })
 }
 

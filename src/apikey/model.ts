@@ -6,7 +6,7 @@ import { pageQuery } from '../lib/page-query.ts'
 import { permissionPattern } from '../lib/permission.ts'
 import { printablePattern } from '../lib/text.ts'
 import type { KeyRecord } from './key-record.ts'
-import { KeyLimit, KeyLimits } from './limits-model.ts'
+import { KeyLimits } from './limits-model.ts'
 import { Metadata } from './metadata.ts'
 
 const KeyName = t.String({
@@ -42,7 +42,7 @@ export const ApiKey = t.Object({
   lastUsedAddress: t.Nullable(t.String({ description: 'The address that this use came from' })),
   metadata: t.Nullable(Metadata),
   allowedNetworks: t.Nullable(t.Array(t.String(), { description: 'CIDR; null for anywhere' })),
-  limits: t.Nullable(t.Array(KeyLimit, { description: 'null for those of the service' })),
+  limits: t.Nullable(KeyLimits),
   metered: t.Boolean({ description: 'Whether it spends credits' }),
 })
 export type ApiKey = typeof ApiKey.static

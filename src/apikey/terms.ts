@@ -1,5 +1,6 @@
 import type { Ceilings } from './ceilings.ts'
 import type { KeyTerms } from './key-record.ts'
+import { checkLimits } from './limits-model.ts'
 import { checkMetadata } from './metadata.ts'
 
 /**
@@ -9,6 +10,7 @@ import { checkMetadata } from './metadata.ts'
  */
 export const toTerms = <Given extends Partial<KeyTerms>>(given: Given, ceilings: Ceilings): Given => {
   checkMetadata(given.metadata)
+  checkLimits(given.limits ?? [])
   ceilings.checkLimits(given.limits)
   return given
 }
