@@ -1,0 +1,169 @@
+import type { Database } from 'bun:sqlite'
+import { and, eq, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import type { Clock } from '../lib/clock.ts'
+import { Failure } from '../lib/failure.ts'
+import { retryBusy } from '../lib/sqlite.ts'
+import { asOf, type CreditRow, mostCredits, ofLineage, refillOf } from './credit-rows.ts'
+import { nextRefillAt } from './refill.ts'
+import { apiKeys, keyCredits } from './schema.ts'
+
+/** The windows of one request, all or none of them. Synchronous, since nothing may come between them and the debit. */
+export type Admission = {
+  /** Counts the request; false, and nothing counted, where a limit is full. */
+  take(): boolean
+  /** Takes back what `take` has counted. */
+  giveBack(): void
+}
+
+export type Debit = {
+  readonly lineageId: string
+  /** Whole credits, 0 or more. 0 passes at any balance. */
+  readonly cost: number
+  readonly limits?: Admission | undefined
+}
+
+/** What was paid for a request that failed. */
+export type Return = Pick<Debit, 'lineageId' | 'cost'>
+
+export type Spent =
+  /** Null for a key that is not metered (any more): nothing was taken. */
+  | { readonly ok: true; readonly remaining: number | null }
+  | {
+      readonly ok: false
+      readonly code: 'credits_exhausted'
+      readonly remaining: number
+      /** When there will be enough for this debit, milliseconds since the epoch; null where waiting does not help. */
+      readonly refillsAt: number | null
+    }
+  | { readonly ok: false; readonly code: 'rate_limited' }
+
+/** Where credits are spent. */
+export type CreditStore = {
+  /**
+   * Adds what is returned and decides about each debit, in order, in one transaction that is on the disk when this
+   * resolves. Refills that are due come first. Limits and credits are decided together: what is refused for one of
+   * them counts for neither. When it fails, nothing is written and no limit has counted anything.
+   *
+   * A metered key without a balance is refused: it is out of credits, rather than free.
+   *
+   * @throws Failure `unavailable` when another process holds the file for 2 s, or the host has a transaction open on its
+   * database: what it takes back later must not have been sold.
+   */
+  spendAll(debits: readonly Debit[], returned?: readonly Return[]): Promise<readonly Spent[]>
+}
+
+type Line = { readonly read: CreditRow; row: CreditRow }
+
+export const createCreditStore = ({
+  database,
+  clock,
+}: {
+  readonly database: Database
+  readonly clock: Clock
+}): CreditStore => {
+  const db = drizzle({ client: database })
+  const lineageId = sql.placeholder('lineageId')
+
+  const find = db.select().from(keyCredits).where(eq(keyCredits.lineageId, lineageId)).prepare()
+
+  // The transaction holds the file, so that nobody else has written since it was read. If somebody had, the balance
+  // must not be made up.
+  const write = db
+    .update(keyCredits)
+    .set({
+      remaining: sql`${sql.placeholder('remaining')}`,
+      refilledAt: sql`${sql.placeholder('refilledAt')}`,
+    })
+    .where(and(eq(keyCredits.lineageId, lineageId), eq(keyCredits.remaining, sql.placeholder('before'))))
+    .returning({ remaining: keyCredits.remaining })
+    .prepare()
+
+  const findKeys = db
+    .select({ keys: sql<number>`count(*)`, metered: sql<number>`coalesce(sum(${apiKeys.isMetered}), 0)` })
+    .from(apiKeys)
+    .where(ofLineage(lineageId))
+    .prepare()
+
+  /** Metering may have ended a moment ago. Of keys that nobody knows there is no telling. */
+  const isFree = (id: string): boolean => {
+    const found = findKeys.get({ lineageId: id })
+    return found !== undefined && found.keys > 0 && found.metered === 0
+  }
+
+  const decide = ({ lineageId: id, cost }: Debit, line: Line | null, now: number): Spent => {
+    if (cost === 0) return { ok: true, remaining: line?.row.remaining ?? null }
+    if (line === null) {
+      return isFree(id)
+        ? { ok: true, remaining: null }
+        : { ok: false, code: 'credits_exhausted', remaining: 0, refillsAt: null }
+    }
+    const { row } = line
+    if (row.remaining < cost) {
+      const refill = refillOf(row)
+      const refillsAt = refill === null || refill.amount < cost ? null : nextRefillAt(refill, now)
+      return { ok: false, code: 'credits_exhausted', remaining: row.remaining, refillsAt }
+    }
+    line.row = { ...row, remaining: row.remaining - cost }
+    return { ok: true, remaining: line.row.remaining }
+  }
+
+  const settle = (
+    debits: readonly Debit[],
+    returned: readonly Return[],
+    taken: Admission[],
+  ): readonly Spent[] => {
+    const now = clock()
+    const lines = new Map<string, Line | null>()
+    const lineOf = (id: string): Line | null => {
+      const known = lines.get(id)
+      if (known !== undefined) return known
+      const read = find.get({ lineageId: id })
+      const line = read === undefined ? null : { read, row: asOf(read, now) }
+      lines.set(id, line)
+      return line
+    }
+
+    for (const { lineageId: id, cost } of returned) {
+      const line = lineOf(id)
+      if (line === null) continue
+      line.row = { ...line.row, remaining: Math.min(line.row.remaining + cost, mostCredits) }
+    }
+    const outcomes = debits.map((debit): Spent => {
+      const { limits } = debit
+      if (limits !== undefined) {
+        if (!limits.take()) return { ok: false, code: 'rate_limited' }
+        taken.push(limits)
+      }
+      const outcome = decide(debit, lineOf(debit.lineageId), now)
+      if (!outcome.ok && limits !== undefined) {
+        taken.pop()
+        limits.giveBack()
+      }
+      return outcome
+    })
+    for (const [id, line] of lines) {
+      if (line === null) continue
+      const { read, row } = line
+      if (row.remaining === read.remaining && row.refilledAt === read.refilledAt) continue
+      const { remaining, refilledAt } = row
+      if (write.get({ lineageId: id, remaining, refilledAt, before: read.remaining }) === undefined) {
+        throw new Error('A balance was written in the midst of a transaction')
+      }
+    }
+    return outcomes
+  }
+
+  const attempt = (debits: readonly Debit[], returned: readonly Return[]): readonly Spent[] => {
+    if (database.inTransaction) throw new Failure('unavailable', { retryAfterSeconds: 1 })
+    const taken: Admission[] = []
+    try {
+      return db.transaction(() => settle(debits, returned, taken), { behavior: 'immediate' })
+    } catch (error) {
+      for (const limits of taken.reverse()) limits.giveBack()
+      throw error
+    }
+  }
+
+  return { spendAll: (debits, returned = []) => retryBusy(() => attempt(debits, returned)) }
+}
