@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { afterRefill, type Refill } from './refill.ts'
 import { apiKeys, type keyCredits } from './schema.ts'
 
@@ -21,6 +21,3 @@ export const asOf = (row: CreditRow, now: number): CreditRow => ({
 /** The keys that share a balance, dead ones too. */
 export const ofLineage = (lineageId: string | ReturnType<typeof sql.placeholder>) =>
   sql`(${eq(apiKeys.id, lineageId)} OR ${eq(apiKeys.lineageId, lineageId)})`
-
-export const meteredOf = (lineageId: string | ReturnType<typeof sql.placeholder>) =>
-  and(ofLineage(lineageId), eq(apiKeys.isMetered, true))

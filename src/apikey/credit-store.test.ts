@@ -51,21 +51,28 @@ const createLimit = (room: number) => {
 describe('a debit', () => {
   test('takes its cost down to 0 and not below, and says what is left', async () => {
     give('key_a', { remaining: 10 })
-    expect(await spend('key_a', 7)).toEqual({ ok: true, remaining: 3 })
+    expect(await spend('key_a', 7)).toMatchObject({ ok: true, remaining: 3 })
     expect(await spend('key_a', 4)).toEqual({
       ok: false,
       code: 'credits_exhausted',
       remaining: 3,
       refillsAt: null,
     })
-    expect(await spend('key_a', 3)).toEqual({ ok: true, remaining: 0 })
+    expect(await spend('key_a', 3)).toMatchObject({ ok: true, remaining: 0 })
     expect(await spend('key_a', 1)).toMatchObject({ ok: false, remaining: 0 })
     expect(balanceOf(database, 'key_a')).toBe(0)
   })
 
+  test('says what a full balance is: what a refill sets, or what was given', async () => {
+    give('key_a', { remaining: 10 })
+    give('key_b', { remaining: 10, refillAmount: 50 })
+    expect(await spend('key_a', 1)).toMatchObject({ full: 10 })
+    expect(await spend('key_b', 1)).toMatchObject({ full: 50 })
+  })
+
   test('of 0 passes at balance 0', async () => {
     give('key_a', { remaining: 0 })
-    expect(await spend('key_a', 0)).toEqual({ ok: true, remaining: 0 })
+    expect(await spend('key_a', 0)).toMatchObject({ ok: true, remaining: 0 })
   })
 
   test('shares its transaction with the others, in order, and a refusal among them leaves the rest alone', async () => {
@@ -93,10 +100,10 @@ describe('a debit', () => {
   test('has the refill that is due before it, once', async () => {
     give('key_a', { remaining: 1, refillAmount: 5 })
     now += 10 * day
-    expect(await spend('key_a', 4)).toEqual({ ok: true, remaining: 1 })
+    expect(await spend('key_a', 4)).toMatchObject({ ok: true, remaining: 1 })
     expect(await spend('key_a', 4)).toMatchObject({ ok: false, remaining: 1 })
     now += day
-    expect(await spend('key_a', 4)).toEqual({ ok: true, remaining: 1 })
+    expect(await spend('key_a', 4)).toMatchObject({ ok: true, remaining: 1 })
   })
 
   test('keeps a refill that came with a refusal', async () => {
@@ -130,7 +137,7 @@ describe('a key without a balance', () => {
 
   test('that is not metered any more pays nothing', async () => {
     const id = await insert(false)
-    expect(await spend(id, 1)).toEqual({ ok: true, remaining: null })
+    expect(await spend(id, 1)).toMatchObject({ ok: true, remaining: null })
   })
 
   test('that nobody knows is out of credits', async () => {
@@ -177,7 +184,7 @@ describe('what is returned', () => {
   test('comes before the debits beside it, and may go beyond what was given', async () => {
     give('key_a', { remaining: 0 })
     const [first] = await store.spendAll([{ lineageId: 'key_a', cost: 3 }], [{ lineageId: 'key_a', cost: 5 }])
-    expect(first).toEqual({ ok: true, remaining: 2 })
+    expect(first).toMatchObject({ ok: true, remaining: 2 })
   })
 
   test('to a key without a balance is nothing, and at most the most', async () => {
@@ -224,7 +231,7 @@ describe('with another process on the file', () => {
     other.run("UPDATE api_key_credits SET remaining = 4 WHERE lineage_id = 'key_a'")
     other.run('COMMIT')
     other.close()
-    expect(await spending).toEqual([{ ok: true, remaining: 2 }])
+    expect(await spending).toMatchObject([{ ok: true, remaining: 2 }])
     expect(limit.used()).toBe(1)
     file.close()
   })

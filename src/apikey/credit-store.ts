@@ -27,8 +27,13 @@ export type Debit = {
 export type Return = Pick<Debit, 'lineageId' | 'cost'>
 
 export type Spent =
-  /** Null for a key that is not metered (any more): nothing was taken. */
-  | { readonly ok: true; readonly remaining: number | null }
+  | {
+      readonly ok: true
+      /** Null for a key that is not metered (any more): nothing was taken. */
+      readonly remaining: number | null
+      /** What a full balance is, to tell a low one by: what a refill sets, or what was last given. Null likewise. */
+      readonly full: number | null
+    }
   | {
       readonly ok: false
       readonly code: 'credits_exhausted'
@@ -91,11 +96,17 @@ export const createCreditStore = ({
     return found !== undefined && found.keys > 0 && found.metered === 0
   }
 
+  const passed = (row: CreditRow | undefined): Spent => ({
+    ok: true,
+    remaining: row?.remaining ?? null,
+    full: row?.refillAmount ?? row?.granted ?? null,
+  })
+
   const decide = ({ lineageId: id, cost }: Debit, line: Line | null, now: number): Spent => {
-    if (cost === 0) return { ok: true, remaining: line?.row.remaining ?? null }
+    if (cost === 0) return passed(line?.row)
     if (line === null) {
       return isFree(id)
-        ? { ok: true, remaining: null }
+        ? passed(undefined)
         : { ok: false, code: 'credits_exhausted', remaining: 0, refillsAt: null }
     }
     const { row } = line
@@ -105,7 +116,7 @@ export const createCreditStore = ({
       return { ok: false, code: 'credits_exhausted', remaining: row.remaining, refillsAt }
     }
     line.row = { ...row, remaining: row.remaining - cost }
-    return { ok: true, remaining: line.row.remaining }
+    return passed(line.row)
   }
 
   const settle = (

@@ -18,6 +18,7 @@ export const keyProblems = {
   api_key_rotated: { status: 409, title: 'The API key has been replaced by another' },
   api_key_inactive: { status: 409, title: 'The API key is expired or disabled' },
   api_key_limit_reached: { status: 409, title: 'The owner has as many API keys as allowed' },
+  api_key_unmetered: { status: 409, title: 'The API key spends no credits' },
   expiry_invalid: { status: 422, title: 'The time of expiry is not in the future' },
   permission_not_grantable: { status: 422, title: 'A permission goes beyond what the owner may do' },
   owner_unknown: { status: 422, title: 'There is no such owner' },

@@ -7,6 +7,8 @@ export type Paid = {
   readonly ok: true
   /** Null where nothing was taken: the request cost nothing, or the key is not metered any more. */
   readonly remaining: number | null
+  /** What a full balance is, to tell a low one by; null likewise. */
+  readonly full: number | null
   /**
    * Gives the credits back, once however often it is called; the limits stay as they are. Resolves when it is on the
    * disk, and never rejects: what can't be written now is tried again. Until then a crash leaves the request paid.
@@ -85,11 +87,10 @@ export const createLedger = ({
 
   const toCharge = (spent: Spent, { lineageId, cost }: Debit): Charge => {
     if (!spent.ok) return spent
-    if (spent.remaining === null) return { ok: true, remaining: null, refund: nothing }
+    if (spent.remaining === null) return { ...spent, refund: nothing }
     let refunded: Promise<void> | null = null
     return {
-      ok: true,
-      remaining: spent.remaining,
+      ...spent,
       refund: () => {
         refunded ??= giveBack(lineageId, cost)
         return refunded
@@ -153,7 +154,7 @@ export const createLedger = ({
       if (!Number.isSafeInteger(cost) || cost < 0) throw new TypeError('A cost is a whole number, 0 or more')
       if (cost === 0) {
         return limits === undefined || limits.take()
-          ? { ok: true, remaining: null, refund: nothing }
+          ? { ok: true, remaining: null, full: null, refund: nothing }
           : { ok: false, code: 'rate_limited' }
       }
       if (waiting.length >= maxWaiting) throw new Failure('unavailable', { retryAfterSeconds: 1 })

@@ -31,6 +31,8 @@ describe('every route of an app behind the guard', () => {
       ['GET', '/api-keys', 'any', false],
       ['GET', '/api-keys/key_0123456789abcdef', 'any', false],
       ['GET', '/api-keys/key_0123456789abcdef/usage', 'any', false],
+      ['GET', '/api-keys/key_0123456789abcdef/credits', 'any', false],
+      ['POST', '/api-keys/key_0123456789abcdef/credits', 'any', false],
       ['PATCH', '/api-keys/key_0123456789abcdef', 'any', false],
       ['DELETE', '/api-keys/key_0123456789abcdef', 'any', false],
       ['POST', '/api-keys/key_0123456789abcdef/rotate', 'any', false],

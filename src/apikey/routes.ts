@@ -6,6 +6,7 @@ import { allows } from '../lib/permission.ts'
 import type { Problems } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
 import type { Ceilings } from './ceilings.ts'
+import { creditRoutes } from './credit-routes.ts'
 import { internalsOf } from './internals.ts'
 import type { IssuedKey } from './keys.ts'
 import {
@@ -129,6 +130,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
       },
     )
     .use(usageRoutes({ auth, problems: installed, scopeOf }))
+    .use(creditRoutes({ auth, problems: installed, scopeOf, requireManager }))
     .patch(
       '/:id',
       async ({ principal, params, body, request, server }) => {

@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../lib/clock.ts'
 import { apikeyAudit } from './schema.ts'
 import { type AuditEntry, describeKeyStore, type StorePair } from './store.contract.ts'
 import { createSqliteKeyStore, type KeyStore, type KeyTransfer } from './store.ts'
+import { describeKeyCredits } from './store-credits.contract.ts'
 import { describeKeyTransfer } from './store-transfer.contract.ts'
 import { describeKeyUses } from './store-uses.contract.ts'
 import { codeOf, newKey, newMaterial, openKeyDatabase } from './test-store.ts'
@@ -60,7 +61,7 @@ const inFile = (clock: Clock): StorePair => {
   }
 }
 
-for (const describeStore of [describeKeyStore, describeKeyTransfer, describeKeyUses]) {
+for (const describeStore of [describeKeyStore, describeKeyCredits, describeKeyTransfer, describeKeyUses]) {
   describeStore('keys in memory', inMemory)
   describeStore('keys in a file with two connections', inFile)
 }

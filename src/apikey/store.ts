@@ -11,6 +11,7 @@ import type { KeyEvent } from './events.ts'
 import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes.ts'
 import { isExpired, type KeyChanges, type KeyMaterial, type KeyRecord, type NewKey } from './key-record.ts'
 import { apiKeys } from './schema.ts'
+import { type CreditChange, type Credits, changeCredits, readCredits } from './store-credits.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 import { transferKeys } from './store-transfer.ts'
 
@@ -80,6 +81,20 @@ export type KeyStore = {
    * one may do what `to` may not, `api_key_limit_reached` when `to` would have too many.
    */
   transfer(transfer: KeyTransfer, context: AuditContext): Promise<Transferred>
+  /** What a key and its successors may still spend, as of now; null for one that is not metered. */
+  credits(id: string, scope: KeyScope): Promise<Credits | null>
+  /**
+   * The successors' credits as well: they have one balance.
+   *
+   * @throws Failure `api_key_unmetered` for something added to, or subtracted from, no balance; `invalid_request` for a
+   * balance beyond the most.
+   */
+  changeCredits(
+    id: string,
+    scope: KeyScope,
+    wanted: CreditChange,
+    context: AuditContext,
+  ): Promise<Credits | null>
   /**
    * For whoever remembers what `findCredential` said. The listener is told of changes of this store in the step that
    * commits them, and of those of other writers whenever the watch is asked to catch up.
@@ -307,6 +322,13 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
         for (const { id } of moved.keys) changed(id)
         return moved
       }),
+
+    credits: async (id, scope) => readCredits(db, live(db, id, scope).lineageId, clock()),
+
+    changeCredits: (id, scope, wanted, context) =>
+      change((tx, changed) =>
+        changeCredits({ tx, key: live(tx, id, scope), now: clock(), changed, context }, wanted),
+      ),
 
     watch: changes.watch,
   }

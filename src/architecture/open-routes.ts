@@ -28,6 +28,8 @@ const keyRoutes = [
   'GET /api-keys',
   'GET /api-keys/:id',
   'GET /api-keys/:id/usage',
+  'GET /api-keys/:id/credits',
+  'POST /api-keys/:id/credits',
   'PATCH /api-keys/:id',
   'DELETE /api-keys/:id',
   'POST /api-keys/:id/rotate',

@@ -150,6 +150,22 @@ type GetApiKeysIdUsage = {
   }[]
 }
 
+type GetApiKeysIdCredits = {
+  remaining: number | null
+  refill: {
+    amount: number
+    interval: 'daily' | 'monthly'
+    dayOfMonth: number | null
+  } | null
+  nextRefillAt: string | null
+}
+
+type PostApiKeysIdCreditsBody = {
+  set?: number
+  add?: number
+  subtract?: number
+}
+
 type PatchApiKeysIdBody = {
   name?: string
   enabled?: boolean
@@ -272,6 +288,13 @@ export type Checks = [
   None<WrongData<ReturnType<Client['api-keys']>['usage']['get'], GetApiKeysIdUsage>>,
   None<AnyQuery<ReturnType<Client['api-keys']>['usage']['get']>>,
   None<WrongErrors<ReturnType<Client['api-keys']>['usage']['get'], Status, Problem<Code>>>,
+  // GET /api-keys/:id/credits
+  None<WrongData<ReturnType<Client['api-keys']>['credits']['get'], GetApiKeysIdCredits>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['credits']['get'], Status, Problem<Code>>>,
+  // POST /api-keys/:id/credits
+  None<WrongData<ReturnType<Client['api-keys']>['credits']['post'], GetApiKeysIdCredits>>,
+  None<WrongBody<ReturnType<Client['api-keys']>['credits']['post'], PostApiKeysIdCreditsBody | undefined>>,
+  None<WrongErrors<ReturnType<Client['api-keys']>['credits']['post'], Status, Problem<Code>>>,
   // PATCH /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['patch'], GetApiKeysId>>,
   None<WrongBody<ReturnType<Client['api-keys']>['patch'], PatchApiKeysIdBody | undefined>>,
