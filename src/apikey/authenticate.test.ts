@@ -9,7 +9,7 @@ import type { Authentication } from './judgement.ts'
 import { createKeys, type IssuedKey, lowestCost } from './keys.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { codeOf, openKeyDatabase } from './test-store.ts'
-import { formatKey, generateKey, parseKey } from './token.ts'
+import { formatKey, generateKey, parseKey, publicId } from './token.ts'
 
 const token = 'eyJhbGciOiJIUzI1NiJ9.e30.c2ln'
 const scope = { ownerId: 'usr_ann' }
@@ -220,8 +220,15 @@ describe('a bad key', () => {
       otherPrefix: withSecret(text, { prefix: 'lk_test' }),
     }
     for (const key of Object.values(bad)) {
-      expect(await judge({ 'x-api-key': key })).toEqual({ ok: false, code: 'api_key_invalid' })
-      expect(await judge({ authorization: `Bearer ${key}` })).toEqual({ ok: false, code: 'api_key_invalid' })
+      // The id is for counting: whoever presented it knows it.
+      const presentedId = parseKey(key)?.id
+      const refusal = {
+        ok: false,
+        code: 'api_key_invalid',
+        ...(presentedId === undefined ? {} : { presentedId: publicId(presentedId) }),
+      } as const
+      expect(await judge({ 'x-api-key': key })).toEqual(refusal)
+      expect(await judge({ authorization: `Bearer ${key}` })).toEqual(refusal)
     }
   })
 

@@ -3,6 +3,7 @@ import type { RolePermissions } from '../lib/permission.ts'
 import type { VerifiedCache } from '../lib/verified-cache.ts'
 import type { Remembered } from './authenticate.ts'
 import type { Ceilings } from './ceilings.ts'
+import type { Failures } from './failures.ts'
 import type { Keys } from './keys.ts'
 import type { KeyStore } from './store.ts'
 import type { FeedStatus, SubjectFeed } from './subject-feed.ts'
@@ -18,6 +19,8 @@ export type ApikeyInternals = {
   readonly usage: () => Usage
   /** What was verified a moment ago. */
   readonly cache: VerifiedCache<Remembered>
+  /** Counts requests whose credential is not right, and throttles them. */
+  readonly failures: Failures
   readonly clock: Clock
   readonly roles: RolePermissions
   /** What callers may give keys, by whether they manage those of others. */

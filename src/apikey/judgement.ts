@@ -17,6 +17,8 @@ export type Authentication =
       readonly code: CredentialCode
       /** The key that was refused, for whoever proved to hold its secret. */
       readonly keyId?: string
+      /** The id in a key that is not right, as it was presented: there may be no such key. */
+      readonly presentedId?: string
     }
 
 export const refuse = (code: CredentialCode): Authentication => ({ ok: false, code })
@@ -24,7 +26,11 @@ export const refuse = (code: CredentialCode): Authentication => ({ ok: false, co
 /** What was found of a credential, and how long that may be remembered: null for not at all. */
 export type Judgement = { readonly authentication: Authentication; readonly validity: Validity | null }
 
-const unknownKey: Judgement = { authentication: refuse('api_key_invalid'), validity: null }
+/** In the same words whether there is a key of this id or not. */
+const unknownKey = (presentedId: string): Judgement => ({
+  authentication: { ok: false, code: 'api_key_invalid', presentedId },
+  validity: null,
+})
 
 /**
  * However much of a token is remembered, after this time it is verified anew, milliseconds: nobody announces that an
@@ -73,12 +79,13 @@ export const createJudges = ({ store, verifier, principals, clock, subjects }: J
   }
 
   const judgeKey = async (parts: KeyParts): Promise<Judgement> => {
-    const found = await store.findCredential(publicId(parts.id))
+    const id = publicId(parts.id)
+    const found = await store.findCredential(id)
     // At once, without a hash for show: ids are 95 random bits, so nobody learns by the time it takes which there are.
-    if (found === null) return unknownKey
+    if (found === null) return unknownKey(id)
     const checked = verifySecret(parts.secret, found.secretHash)
     const isSecret = typeof checked === 'boolean' ? checked : await checked
-    if (!isSecret || found.key.prefix !== parts.prefix) return unknownKey
+    if (!isSecret || found.key.prefix !== parts.prefix) return unknownKey(id)
     return judgeFound(found.key)
   }
 

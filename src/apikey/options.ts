@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts'
 import { isPermission, type RolePermissions } from '../lib/permission.ts'
 import type { CeilingOptions } from './ceilings.ts'
 import type { EventListener } from './events.ts'
+import { checkFailureLimits, type FailureLimits } from './failures.ts'
 import type { FeedLog } from './feed-log.ts'
 import type { KeyLimit } from './key-record.ts'
 import type { SecretHashCost } from './keys.ts'
@@ -47,6 +48,8 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
    * Verified keys and tokens that are remembered, 100,000 by default and about 1 KB each. 0 verifies every request anew.
    */
   readonly cacheEntries?: number
+  /** Failing requests a minute that are told why they fail; those beyond are answered 429. Right credentials always pass. */
+  readonly failures?: FailureLimits
   readonly clock?: Clock
   readonly secretHashCost?: SecretHashCost
 }
@@ -100,6 +103,7 @@ export const checkOptions = ({
   expiringSoonSeconds = defaultExpiringSoonSeconds,
   defaultLimits = defaultKeyLimits,
   ceilings = {},
+  failures = {},
 }: ApikeyOptions<string>): void => {
   if (!prefixPattern.test(prefix)) throw new Error(`The prefix of keys must match ${prefixPattern.source}.`)
   if (audience === '') throw new Error('The audience must name this service.')
@@ -119,4 +123,5 @@ export const checkOptions = ({
   }
   checkLimits('defaultLimits', defaultLimits)
   checkCeilings(ceilings, defaultLimits)
+  checkFailureLimits(failures)
 }

@@ -5,6 +5,7 @@ import { type AddressSource, addressOf } from '../lib/request.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createCeilings } from './ceilings.ts'
 import { apikeyProblems } from './errors.ts'
+import { createFailures, isFailureReason } from './failures.ts'
 import { createInstallation } from './installation.ts'
 import { setInternals } from './internals.ts'
 import type { Authentication } from './judgement.ts'
@@ -32,6 +33,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   const installation = createInstallation(options)
   const { open, cache, verifier, keySource, followed, events, catchUp, start, stop } = installation
   const refusalOf = createRefusals()
+  const failures = createFailures({ limits: options.failures ?? {}, clock })
 
   const authenticate = createAuthenticate({
     store: { findCredential: async id => open().store.findCredential(id) },
@@ -57,9 +59,12 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     { jwtOnly, server }: { jwtOnly: boolean; server: AddressSource },
   ): Outcome<Principal> => {
     if (judged.ok) return judged
-    const { code, keyId } = judged
+    const { code, keyId, presentedId = null } = judged
     if (keyId !== undefined && isUsageOutcome(code)) count(keyId, code, request, server)
-    return { ok: false, refusal: refusalOf(code, jwtOnly) }
+    const throttled = isFailureReason(code)
+      ? failures.throttle(code, presentedId, addressOf(request, server))
+      : null
+    return { ok: false, refusal: throttled ?? refusalOf(code, jwtOnly) }
   }
 
   installed += 1
@@ -103,6 +108,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     cache,
     feed: () => open().feed,
     clock,
+    failures,
     roles,
     ceilings: createCeilings(options.ceilings ?? {}),
     health: async () => {

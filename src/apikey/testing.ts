@@ -7,7 +7,14 @@ import { apikey } from './plugin.ts'
 
 export type TestAuthOptions<Permission extends string> = Pick<
   ApikeyOptions<Permission>,
-  'roles' | 'clock' | 'keysPerOwner' | 'ceilings' | 'defaultLimits' | 'onEvent' | 'expiringSoonSeconds'
+  | 'roles'
+  | 'clock'
+  | 'keysPerOwner'
+  | 'ceilings'
+  | 'defaultLimits'
+  | 'onEvent'
+  | 'expiringSoonSeconds'
+  | 'failures'
 >
 
 /** A caller of tests, by `usr_` and this name. */
@@ -24,6 +31,8 @@ const testUser = (name: string): string => `usr_${name}`
  */
 export const testAuth = <const Permission extends string>({
   clock = systemClock,
+  // All requests of a test come from one place.
+  failures = { perAddress: null, perKey: null },
   ...options
 }: TestAuthOptions<Permission>) => {
   const secret = crypto.randomUUID() + crypto.randomUUID()
@@ -31,7 +40,16 @@ export const testAuth = <const Permission extends string>({
   const audience = 'test'
   const signer = createClockedSigner({ algorithm: 'HS256', kid: null, secret }, clock)
   const log = { info: () => {}, warn: () => {} }
-  const auth = apikey({ ...options, jwt: { secret }, issuer, audience, database: ':memory:', clock, log })
+  const auth = apikey({
+    ...options,
+    jwt: { secret },
+    issuer,
+    audience,
+    database: ':memory:',
+    clock,
+    log,
+    failures,
+  })
 
   return {
     auth,

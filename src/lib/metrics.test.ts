@@ -143,6 +143,25 @@ describe('what it tells', () => {
     expect((await fromHere()).text).not.toContain('latchkey_key_usage')
   })
 
+  test('refusals by their reason and by the limit that they were over, where credentials are judged', async () => {
+    const failed = { credential_missing: 3, api_key_invalid: 0 }
+    const throttled = { address: 2, key: 0 }
+    await using served = serve(
+      new Elysia().use(problems).use(metrics({ problems, service: 'test', failures: { failed, throttled } })),
+    )
+    const read = async () => (await fetch(`${served.url}/metrics`)).text()
+    for (const _ of [1, 2]) {
+      const text = await read()
+      expect(text).toContain('latchkey_failed_credentials_total{reason="credential_missing"} 3\n')
+      expect(text).toContain('latchkey_failed_credentials_total{reason="api_key_invalid"} 0\n')
+      expect(text).toContain('latchkey_throttled_total{by="address"} 2\n')
+      expect(text).toContain('latchkey_throttled_total{by="key"} 0\n')
+    }
+    failed.api_key_invalid += 1
+    expect(await read()).toContain('latchkey_failed_credentials_total{reason="api_key_invalid"} 1\n')
+    expect((await fromHere()).text).not.toMatch(/latchkey_(?:failed|throttled)/)
+  })
+
   test('the same numbers once, however often it is asked', async () => {
     await using served = serve(app(null))
     const used = (): number => {

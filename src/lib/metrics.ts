@@ -103,6 +103,52 @@ const addKeyMetrics = (registers: Registry[], { usageLost, cache }: KeyGauges): 
   })
 }
 
+/** Requests that were refused for their credential, since the start. */
+export type FailureGauges = {
+  readonly failed: Readonly<Record<string, number>>
+  /** Those of them that were over a limit, by which. */
+  readonly throttled: Readonly<Record<string, number>>
+}
+
+/** A counter of what is counted elsewhere, with one label. */
+const addCounts = (
+  registers: Registry[],
+  { name, help, label }: { name: string; help: string; label: string },
+  counts: Readonly<Record<string, number>>,
+): void => {
+  new Counter({
+    name,
+    help,
+    labelNames: [label],
+    registers,
+    collect() {
+      this.reset()
+      for (const [value, count] of Object.entries(counts)) this.inc({ [label]: value }, count)
+    },
+  })
+}
+
+const addFailureMetrics = (registers: Registry[], { failed, throttled }: FailureGauges): void => {
+  addCounts(
+    registers,
+    {
+      name: 'latchkey_failed_credentials_total',
+      help: 'Requests whose credential was missing or not right, by why, those over a limit included.',
+      label: 'reason',
+    },
+    failed,
+  )
+  addCounts(
+    registers,
+    {
+      name: 'latchkey_throttled_total',
+      help: 'Such requests that were answered 429, by the limit that they were over.',
+      label: 'by',
+    },
+    throttled,
+  )
+}
+
 /** Headers by which a proxy says that it asks for somebody else. */
 const forwarding = [
   'forwarded',
@@ -134,6 +180,8 @@ export type MetricsOptions<Code extends string> = {
   readonly feed?: () => FeedGauges | null
   /** Absent where no keys are used. */
   readonly keys?: KeyGauges
+  /** Absent where no credentials are judged. */
+  readonly failures?: FailureGauges
 }
 
 /**
@@ -147,11 +195,13 @@ export const metrics = <Code extends string>({
   token,
   feed,
   keys,
+  failures,
 }: MetricsOptions<Code>) => {
   const registry = new Registry()
   addProcessMetrics([registry], service)
   if (feed !== undefined) addFeedMetrics([registry], feed)
   if (keys !== undefined) addKeyMetrics([registry], keys)
+  if (failures !== undefined) addFailureMetrics([registry], failures)
 
   const isLetIn = (headers: Headers, address: string | undefined): boolean =>
     token === undefined

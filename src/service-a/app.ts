@@ -65,6 +65,7 @@ export const createServiceApp = ({
           usageLost: () => internalsOf(guard).usage().lost(),
           cache: internalsOf(guard).cache,
         },
+        failures: internalsOf(guard).failures,
       }),
     )
     .use(

@@ -33,6 +33,8 @@ describe('the settings of service-a', () => {
       MAX_STALENESS_SECONDS: 300,
       STALE_MODE: 'allow',
       CREDENTIAL_CACHE_ENTRIES: 100_000,
+      FAILURES_PER_ADDRESS_PER_MINUTE: 300,
+      FAILURES_PER_KEY_PER_MINUTE: 60,
     })
   })
 
@@ -48,6 +50,8 @@ describe('the settings of service-a', () => {
       CLIENT_SECRET: 'wrong-value',
       MAX_STALENESS_SECONDS: 'wrong-value',
       STALE_MODE: 'wrong-value',
+      FAILURES_PER_ADDRESS_PER_MINUTE: 'wrong-value',
+      FAILURES_PER_KEY_PER_MINUTE: 'wrong-value',
     }
     expect(new Set(names(wrong))).toEqual(new Set(Object.keys(wrong)))
     expect(faultsOf(wrong)?.join()).not.toContain('wrong-value')

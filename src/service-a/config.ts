@@ -60,6 +60,21 @@ export const ServiceConfig = Type.Object({
     minimum: 0,
     maximum: 10_000_000,
   }),
+  FAILURES_PER_ADDRESS_PER_MINUTE: setting.integer({
+    description:
+      'Requests of one address (in IPv6 of one /64) without a right credential that are told why they fail, in any minute; those beyond are answered 429. 0 for no such limit. Right credentials always pass.',
+    mend: 'a number from 0 to 60000',
+    default: 300,
+    minimum: 0,
+    maximum: 60_000,
+  }),
+  FAILURES_PER_KEY_PER_MINUTE: setting.integer({
+    description: 'The same for wrong keys with one key id, from wherever they come; 0 for no such limit.',
+    mend: 'a number from 0 to 60000',
+    default: 60,
+    minimum: 0,
+    maximum: 60_000,
+  }),
   API_KEY_PREFIX: setting.text({
     description: 'Begins every key that is made here; tells environments apart, as in `lk_test`.',
     mend: 'a small letter, then up to 15 of a-z, 0-9 and _',

@@ -16,7 +16,13 @@ export type GuardSettings = Pick<
   Partial<
     Pick<
       ServiceConfig,
-      'CLIENT_ID' | 'CLIENT_SECRET' | 'MAX_STALENESS_SECONDS' | 'STALE_MODE' | 'CREDENTIAL_CACHE_ENTRIES'
+      | 'CLIENT_ID'
+      | 'CLIENT_SECRET'
+      | 'MAX_STALENESS_SECONDS'
+      | 'STALE_MODE'
+      | 'CREDENTIAL_CACHE_ENTRIES'
+      | 'FAILURES_PER_ADDRESS_PER_MINUTE'
+      | 'FAILURES_PER_KEY_PER_MINUTE'
     >
   >
 
@@ -37,6 +43,8 @@ export const createServiceGuard = (
     MAX_STALENESS_SECONDS,
     STALE_MODE,
     CREDENTIAL_CACHE_ENTRIES,
+    FAILURES_PER_ADDRESS_PER_MINUTE: perAddress,
+    FAILURES_PER_KEY_PER_MINUTE: perKey,
   }: GuardSettings,
   { database, clock, log }: { database: Database; clock: Clock; log?: FeedLog },
 ) =>
@@ -51,6 +59,10 @@ export const createServiceGuard = (
     ...(STALE_MODE === undefined ? {} : { staleMode: STALE_MODE }),
     ...(CREDENTIAL_CACHE_ENTRIES === undefined ? {} : { cacheEntries: CREDENTIAL_CACHE_ENTRIES }),
     ...(log === undefined ? {} : { log }),
+    failures: {
+      ...(perAddress === undefined ? {} : { perAddress: perAddress === 0 ? null : perAddress }),
+      ...(perKey === undefined ? {} : { perKey: perKey === 0 ? null : perKey }),
+    },
     issuer: ISSUER,
     audience: AUDIENCE,
     database,
