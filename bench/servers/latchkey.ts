@@ -20,6 +20,8 @@ const auth = apikey({
   roles: { user: ['items:read'], admin: ['items:*', 'api-keys:*'] },
   // Keys are made here by the thousand.
   keysPerOwner: 1_000_000,
+  // Refusals are measured as they are, by the thousand and all from here.
+  failures: { perAddress: null, perKey: null },
   log,
   ...(cacheEntries === undefined ? {} : { cacheEntries }),
 })

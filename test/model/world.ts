@@ -100,6 +100,8 @@ export const startWorld = async (): Promise<World> => {
     service: {
       STALE_MODE: 'deny',
       MAX_STALENESS_SECONDS: String(maxStalenessSeconds),
+      // Dead tokens are tried again and again, all of them from here.
+      FAILURES_PER_ADDRESS_PER_MINUTE: '0',
       LOG_LEVEL: 'info',
     },
   })

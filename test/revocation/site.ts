@@ -136,6 +136,8 @@ export const startSite = async ({ staleModes, maxStalenessSeconds }: SiteOptions
           ISSUER: login.url,
           MAX_STALENESS_SECONDS: String(maxStalenessSeconds),
           STALE_MODE: staleMode,
+          // Dead tokens are tried again and again, all of them from here.
+          FAILURES_PER_ADDRESS_PER_MINUTE: '0',
           ...client,
         },
       })
