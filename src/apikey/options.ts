@@ -50,6 +50,11 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
   readonly cacheEntries?: number
   /** Failing requests a minute that are told why they fail; those beyond are answered 429. Right credentials always pass. */
   readonly failures?: FailureLimits
+  /**
+   * Addresses and networks (CIDR) of the proxies before this app, none by default. Of a request that comes from one of
+   * these, `X-Forwarded-For` says who the client is; from anybody else that header means nothing.
+   */
+  readonly trustedProxies?: readonly string[]
   readonly clock?: Clock
   readonly secretHashCost?: SecretHashCost
 }

@@ -1,7 +1,8 @@
 import { defaultBodyLimits } from '../lib/body.ts'
+import { trustedProxies } from '../lib/client-address.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createGuard, type Outcome } from '../lib/guard.ts'
-import { type AddressSource, addressOf } from '../lib/request.ts'
+import { type AddressSource, addressOf, trustProxies } from '../lib/request.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createCeilings } from './ceilings.ts'
 import { apikeyProblems } from './errors.ts'
@@ -25,11 +26,13 @@ let installed = 0
  * Nothing is opened or fetched before the app starts or the first request comes. Either one starts following the change
  * feed, since an app whose `fetch` is given to `Bun.serve` is never told that it started; `stop` ends that.
  *
- * @throws Error for options that can't be secure: a short secret, plain http to another machine, a bad prefix.
+ * @throws Error for options that can't be secure: a short secret, plain http to another machine, a bad prefix, a
+ * proxy that is no network.
  */
 export const apikey = <const Permission extends string>(options: ApikeyOptions<Permission>) => {
   checkOptions(options)
   const { roles, prefix = defaultPrefix, clock = systemClock } = options
+  const proxies = trustedProxies(options.trustedProxies ?? [])
   const installation = createInstallation(options)
   const { open, cache, verifier, keySource, followed, events, catchUp, start, stop } = installation
   const refusalOf = createRefusals()
@@ -75,6 +78,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     otherBodies: options.otherBodies ?? true,
     authenticate: (request, route) => {
       try {
+        trustProxies(request, proxies)
         const judged = authenticate(request.headers, route)
         return judged instanceof Promise
           ? judged.then(answer => outcomeOf(answer, request, route), asFailure)

@@ -9,7 +9,7 @@ export type RequestRecord = {
   readonly code: string | null
   /** Owner of the credential, once it was verified. */
   readonly actorId: string | null
-  /** Of the peer, as the connection has it. */
+  /** Of the client: of the peer, or of whom a trusted proxy asks for. */
   readonly address: string | null
   readonly milliseconds: number
 }

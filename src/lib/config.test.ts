@@ -4,7 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
-import { ConfigError, commonSettings, type Env, isLoopbackHost, readConfig, setting } from './config.ts'
+import {
+  ConfigError,
+  commonFaults,
+  commonSettings,
+  type Env,
+  isLoopbackHost,
+  readConfig,
+  setting,
+} from './config.ts'
 
 const Settings = Type.Object({
   NAME: setting.text({ description: 'A name', mend: 'any name', minLength: 2, pattern: '^[a-z]+$' }),
@@ -210,6 +218,7 @@ describe('the settings that both roles have', () => {
       HOST: '127.0.0.1',
       PORT: 3_000,
       DATABASE_PATH: './data/x.sqlite',
+      TRUSTED_PROXIES: [],
       LOG_LEVEL: 'info',
       DRAIN_SECONDS: 30,
       OPENAPI: true,
@@ -225,6 +234,25 @@ describe('the settings that both roles have', () => {
     ['OPENAPI', 'no'],
   ])('%s can not be %s', (name, value) => {
     expect(common({ [name]: value })).toEqual([expect.stringMatching(new RegExp(`^${name} is not valid`))])
+  })
+
+  test('AUT-11: proxies that can not be trusted are told by their place and what is wrong, with no value quoted', () => {
+    const faults = (TRUSTED_PROXIES: string) =>
+      faultsOf(() => readConfig(Common, { TRUSTED_PROXIES }, commonFaults))
+    expect(faults('127.0.0.1, ::1,10.0.3.0/24')).toBeNull()
+    expect(faults('127.0.0.1,proxy.example,0.0.0.0/0, 10.0.3.1/24')).toEqual([
+      expect.stringMatching(
+        /^TRUSTED_PROXIES is not valid: number 2 of the list must be an address or a netw/,
+      ),
+      expect.stringMatching(/^TRUSTED_PROXIES is not valid: number 3 of the list must not be everybody/),
+      expect.stringMatching(
+        /^TRUSTED_PROXIES is not valid: number 4 of the list must have no bit set beyond/,
+      ),
+    ])
+    expect(faults('127.0.0.1,proxy.example')?.join()).not.toContain('proxy.example')
+    expect(faults(Array(33).fill('10.0.0.1').join())).toEqual([
+      expect.stringMatching(/^TRUSTED_PROXIES is not valid.*up to 32 addresses and networks/),
+    ])
   })
 
   test('TOK-13: a shared secret of less than 32 characters stops the start', () => {

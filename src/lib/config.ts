@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Static, type TObject, type TPartial, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { proxyFaults } from './client-address.ts'
 import { StartError } from './start-error.ts'
 
 /** What a process was started with. Read once, in `main.ts`. */
@@ -139,6 +140,12 @@ export const commonSettings = ({ port, database }: { port: number; database: str
     default: database,
     minLength: 1,
   }),
+  TRUSTED_PROXIES: setting.list({
+    description:
+      'Addresses and networks of the proxies before this service, separated by commas. Of a request that comes from one of these, `X-Forwarded-For` says who the client is; from anybody else that header means nothing.',
+    mend: 'up to 32 addresses and networks separated by commas, such as 127.0.0.1, ::1, 10.0.3.0/24',
+    default: [],
+  }),
   LOG_LEVEL: Type.Union(
     [
       Type.Literal('debug'),
@@ -186,6 +193,12 @@ export const commonSettings = ({ port, database }: { port: number; database: str
     }),
   ),
 })
+
+/** Faults of settings that both roles have and no schema tells. */
+export const commonFaults = ({ TRUSTED_PROXIES = [] }: { TRUSTED_PROXIES?: string[] }): string[] =>
+  proxyFaults(TRUSTED_PROXIES).map(
+    ({ index, rule }) => `TRUSTED_PROXIES is not valid: number ${index + 1} of the list ${rule}.`,
+  )
 
 /** Whether an address is this machine's own. */
 export const isLoopbackHost = (host: string): boolean =>

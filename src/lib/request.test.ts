@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { auditContextOf, factsOf, pathOf } from './request.ts'
+import { trustedProxies } from './client-address.ts'
+import { addressOf, auditContextOf, factsOf, pathOf, trustProxies } from './request.ts'
 
 const requestWith = (id?: string): Request =>
   new Request('http://localhost/', id === undefined ? {} : { headers: { 'x-request-id': id } })
@@ -73,6 +74,28 @@ describe('the context of an audit row', () => {
     const request = new Request('http://localhost/', { headers })
     expect(auditContextOf(request, { requestIP: () => null }, null).address).toBeNull()
     expect(auditContextOf(request, null, null).address).toBeNull()
+  })
+
+  test('AUT-11: takes it from one where the peer is a proxy whose word is taken, and asks for it once', () => {
+    const headers = { 'x-forwarded-for': '192.0.2.1, 198.51.100.1', 'x-real-ip': '192.0.2.1' }
+    let asked = 0
+    const server = {
+      requestIP: () => {
+        asked += 1
+        return { address: '::ffff:10.0.0.1' }
+      },
+    }
+    for (const [proxies, expected] of [
+      [[], '10.0.0.1'],
+      [['10.0.0.2'], '10.0.0.1'],
+      [['10.0.0.1'], '198.51.100.1'],
+    ] as const) {
+      const request = new Request('http://localhost/', { headers })
+      trustProxies(request, trustedProxies(proxies))
+      asked = 0
+      expect([addressOf(request, server), addressOf(request, server)]).toEqual([expected, expected])
+      expect(asked).toBe(1)
+    }
   })
 
   test('has the id under which the answer and the log name the request', () => {

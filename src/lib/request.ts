@@ -1,4 +1,5 @@
 import type { AuditContext } from './audit.ts'
+import { clientAddress, type TrustedProxies } from './client-address.ts'
 
 /** What is known of a request beside its handler: for problems, audit rows and the access log. */
 export type RequestFacts = {
@@ -10,6 +11,8 @@ export type RequestFacts = {
   code: string | null
   /** See {@link addressOf}; absent until somebody asks. */
   address?: string | null
+  /** See {@link trustProxies}; absent where none is trusted. */
+  proxies?: TrustedProxies
 }
 
 const factsKey = Symbol('facts')
@@ -40,10 +43,31 @@ export const factsOf = (request: Request): RequestFacts => {
 /** The part of Bun's server that knows where a connection comes from. */
 export type AddressSource = { requestIP(request: Request): { address: string } | null } | null
 
-/** Where a request comes from: the peer of its connection. Asked once, since each time costs a microsecond. */
+/**
+ * Takes the word of these proxies for where a request comes from. Said of each request, before anybody asks for its
+ * address: whoever asks then need not know of proxies.
+ */
+export const trustProxies = (request: Request, proxies: TrustedProxies | null): void => {
+  if (proxies !== null) factsOf(request).proxies = proxies
+}
+
+/** As a socket for both families names a peer of IPv4. */
+const mappedPrefix = '::ffff:'
+
+const findAddress = (request: Request, server: AddressSource, proxies?: TrustedProxies): string | null => {
+  const peer = server?.requestIP(request)?.address ?? null
+  if (peer === null) return null
+  if (proxies !== undefined) return clientAddress(peer, request.headers.get('x-forwarded-for'), proxies)
+  return peer.startsWith(mappedPrefix) ? peer.slice(mappedPrefix.length) : peer
+}
+
+/**
+ * Where a request comes from: the peer of its connection or, where that is a trusted proxy, the client before it. Null
+ * where there is no connection. Asked once, since each time costs a microsecond.
+ */
 export const addressOf = (request: Request, server: AddressSource): string | null => {
   const facts = factsOf(request)
-  facts.address ??= server?.requestIP(request)?.address ?? null
+  facts.address ??= findAddress(request, server, facts.proxies)
   return facts.address
 }
 

@@ -1,9 +1,10 @@
 import type { PreContext } from 'elysia'
+import type { TrustedProxies } from './client-address.ts'
 import { Failure } from './failure.ts'
 import type { Log } from './log.ts'
 import { commonProblems } from './problem.ts'
 import { respond } from './problem-answer.ts'
-import { type AddressSource, addressOf, factsOf, pathOf } from './request.ts'
+import { type AddressSource, addressOf, factsOf, pathOf, trustProxies } from './request.ts'
 import { StartError } from './start-error.ts'
 
 /**
@@ -25,11 +26,15 @@ export const identify = ({ request, set }: Pick<PreContext, 'request' | 'set'>):
   set.headers['x-request-id'] = factsOf(request).id
 }
 
-/** For `app.wrap`: writes a line about it: who, what, from where (LOG-01). */
+/**
+ * For `app.wrap`: writes a line about it: who, what, from where (LOG-01). By which proxies that is told (AUT-11) holds
+ * for everybody who asks for the address.
+ */
 export const observe =
-  (log: Log, server: () => AddressSource) =>
+  (log: Log, server: () => AddressSource, proxies: TrustedProxies | null = null) =>
   (handle: (request: Request) => unknown, request: Request) =>
   () => {
+    trustProxies(request, proxies)
     const startedAt = performance.now()
     const finish = (response: unknown): unknown => {
       if (!(response instanceof Response)) return response

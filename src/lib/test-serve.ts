@@ -4,8 +4,8 @@ import type { AnyElysia } from 'elysia'
 export type Served = AsyncDisposable & { readonly url: string; readonly port: number }
 
 /** Lets an app listen on a free port of this machine, for what only a socket shows. */
-export const serve = (app: AnyElysia): Served => {
-  app.listen({ hostname: '127.0.0.1', port: 0, reusePort: false, maxRequestBodySize: 2 ** 31 })
+export const serve = (app: AnyElysia, hostname = '127.0.0.1'): Served => {
+  app.listen({ hostname, port: 0, reusePort: false, maxRequestBodySize: 2 ** 31 })
   const port = app.server?.port
   if (port === undefined) throw new Error('the app does not listen')
   return {

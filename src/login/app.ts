@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import type { TrustedProxies } from '../lib/client-address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { health } from '../lib/health.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
@@ -50,6 +51,8 @@ export type LoginDeps = {
   readonly accessTokenSeconds: number
   readonly describeApi: boolean
   readonly metricsToken?: string | undefined
+  /** Whose word is taken for where a request comes from. */
+  readonly proxies?: TrustedProxies | null
   readonly ready: () => Promise<boolean>
   readonly lifecycle: Lifecycle
   readonly clock: Clock
@@ -72,6 +75,7 @@ export const createLoginApp = ({
   accessTokenSeconds,
   describeApi,
   metricsToken,
+  proxies = null,
   ready,
   lifecycle,
   clock,
@@ -98,7 +102,7 @@ export const createLoginApp = ({
 
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
-    .wrap(observe(log, (): AddressSource => app.server))
+    .wrap(observe(log, (): AddressSource => app.server, proxies))
     .onRequest(identify)
     .use(problems)
     .use(describeApi ? description : new Elysia())

@@ -28,6 +28,7 @@ describe('the settings of login', () => {
       HOST: '127.0.0.1',
       PORT: 3_000,
       DATABASE_PATH: './data/login.sqlite',
+      TRUSTED_PROXIES: [],
       LOG_LEVEL: 'info',
       CHANGE_RETENTION_HOURS: 168,
       DRAIN_SECONDS: 30,
@@ -50,6 +51,7 @@ describe('the settings of login', () => {
   test('CFG-01: are told wrong all at once, with no value quoted', () => {
     const wrong = {
       PORT: 'wrong-value',
+      TRUSTED_PROXIES: 'wrong-value',
       ISSUER: 'wrong-value',
       ACCESS_TOKEN_SECONDS: '29',
       PASSWORD_MIN_LENGTH: '7',

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { commonSettings, type Env, isLoopbackHost, readConfig, setting } from '../lib/config.ts'
+import { commonFaults, commonSettings, type Env, isLoopbackHost, readConfig, setting } from '../lib/config.ts'
 import { clientIdPattern, maxSecretLength } from './client-model.ts'
 
 /** Settings of the role `login`. */
@@ -105,7 +105,18 @@ export const readLoginConfig = (env: Env, cores: number): LoginConfig => {
   const config = readConfig(
     LoginConfig,
     env,
-    ({ HOST = '', PORT, ISSUER, AUDIENCES = [], ADMIN_EMAIL, ADMIN_PASSWORD, CLIENT_ID, CLIENT_SECRET }) => [
+    ({
+      HOST = '',
+      PORT,
+      ISSUER,
+      AUDIENCES = [],
+      ADMIN_EMAIL,
+      ADMIN_PASSWORD,
+      CLIENT_ID,
+      CLIENT_SECRET,
+      TRUSTED_PROXIES = [],
+    }) => [
+      ...commonFaults({ TRUSTED_PROXIES }),
       ...(ISSUER === undefined && (PORT === 0 || !isLoopbackHost(HOST))
         ? [
             'ISSUER is not set: with PORT 0 or a HOST that is not loopback, say by which address this service is reached.',

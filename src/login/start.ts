@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { migrations } from '../../db/login/index.ts'
 import { bySystem } from '../lib/audit.ts'
+import { trustedProxies } from '../lib/client-address.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Env } from '../lib/config.ts'
 import { Failure } from '../lib/failure.ts'
@@ -143,6 +144,7 @@ export const start = async (env: Env): Promise<void> => {
     accessTokenSeconds: config.ACCESS_TOKEN_SECONDS,
     describeApi: config.OPENAPI,
     metricsToken: config.METRICS_TOKEN,
+    proxies: trustedProxies(config.TRUSTED_PROXIES),
     ready: async () => {
       database.query('SELECT 1').get()
       return true

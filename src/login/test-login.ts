@@ -3,6 +3,7 @@ import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { migrations } from '../../db/login/index.ts'
 import { type AuditContext, bySystem } from '../lib/audit.ts'
+import { trustedProxies } from '../lib/client-address.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { createId } from '../lib/id.ts'
 import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
@@ -96,6 +97,7 @@ export type TestLoginOptions = {
   readonly signingKeys?: SigningKeys
   readonly passwords?: Partial<PasswordsOptions>
   readonly ready?: () => Promise<boolean>
+  readonly proxies?: readonly string[]
 }
 
 /** The whole role in this process, with a clock that stands, cheap hashes, and a log that can be read. */
@@ -105,6 +107,7 @@ export const createTestLogin = ({
   signingKeys = createTestKeys(time.clock),
   passwords = {},
   ready = async () => true,
+  proxies = [],
 }: TestLoginOptions = {}) => {
   const { clock } = time
   const changes = createChangeLog(database)
@@ -143,6 +146,7 @@ export const createTestLogin = ({
     accessTokenSeconds: 300,
     describeApi: true,
     ready,
+    proxies: trustedProxies(proxies),
     lifecycle,
     clock,
     log,

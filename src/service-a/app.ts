@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { Elysia } from 'elysia'
 import { apikeyProblems, internalsOf, keyRoutes } from '../apikey/index.ts'
+import type { TrustedProxies } from '../lib/client-address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { health, type Ready } from '../lib/health.ts'
 import type { Log } from '../lib/log.ts'
@@ -21,6 +22,8 @@ export type ServiceDeps = {
   readonly database: Database
   readonly describeApi: boolean
   readonly metricsToken?: string | undefined
+  /** Whose word is taken for where a request comes from. */
+  readonly proxies?: TrustedProxies | null
   readonly ready: Ready
   readonly lifecycle: Lifecycle
   readonly clock: Clock
@@ -34,6 +37,7 @@ export const createServiceApp = ({
   database,
   describeApi,
   metricsToken,
+  proxies = null,
   ready,
   lifecycle,
   clock,
@@ -50,7 +54,7 @@ export const createServiceApp = ({
 
   const app = new Elysia(appConfig)
     .headers(securityHeaders)
-    .wrap(observe(log, (): AddressSource => app.server))
+    .wrap(observe(log, (): AddressSource => app.server, proxies))
     .onRequest(identify)
     .use(problems)
     .use(describeApi ? description : new Elysia())

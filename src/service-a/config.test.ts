@@ -22,6 +22,7 @@ describe('the settings of service-a', () => {
       HOST: '127.0.0.1',
       PORT: 3_001,
       DATABASE_PATH: './data/service-a.sqlite',
+      TRUSTED_PROXIES: [],
       LOG_LEVEL: 'info',
       DRAIN_SECONDS: 30,
       OPENAPI: true,
@@ -41,6 +42,7 @@ describe('the settings of service-a', () => {
   test('CFG-01: are told wrong all at once, with no value quoted', () => {
     const wrong = {
       PORT: 'wrong-value',
+      TRUSTED_PROXIES: 'wrong-value',
       LOGIN_URL: 'wrong-value/',
       ISSUER: 'wrong-value',
       API_KEY_PREFIX: 'wrong-value',

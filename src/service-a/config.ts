@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { commonSettings, type Env, isLoopbackHost, readConfig, setting } from '../lib/config.ts'
+import { commonFaults, commonSettings, type Env, isLoopbackHost, readConfig, setting } from '../lib/config.ts'
 
 /** Settings of the role `service-a`. */
 export const ServiceConfig = Type.Object({
@@ -118,9 +118,10 @@ const clientFaults = ({ LOGIN_URL = '', CLIENT_ID, CLIENT_SECRET }: Given): stri
 
 /** @throws ConfigError with every fault. */
 export const readServiceConfig = (env: Env): ServiceConfig => {
-  const config = readConfig(ServiceConfig, env, given =>
+  const config = readConfig(ServiceConfig, env, given => [
+    ...commonFaults(given),
     // Where the address itself is bad, nothing follows from it.
-    given.LOGIN_URL === undefined ? [] : [...addressFaults(given), ...clientFaults(given)],
-  )
+    ...(given.LOGIN_URL === undefined ? [] : [...addressFaults(given), ...clientFaults(given)]),
+  ])
   return { ...config, ISSUER: config.ISSUER ?? config.LOGIN_URL }
 }

@@ -1,5 +1,6 @@
 import { migrations } from '../../db/service-a/index.ts'
 import { internalsOf } from '../apikey/index.ts'
+import { trustedProxies } from '../lib/client-address.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Env } from '../lib/config.ts'
 import { createLog } from '../lib/log.ts'
@@ -29,6 +30,7 @@ export const start = async (env: Env): Promise<void> => {
     database,
     describeApi: config.OPENAPI,
     metricsToken: config.METRICS_TOKEN,
+    proxies: trustedProxies(config.TRUSTED_PROXIES),
     ready: async () => {
       const { status } = await health()
       // Without a feed nobody tells that a user was disabled.

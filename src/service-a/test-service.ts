@@ -2,6 +2,7 @@ import type { Database } from 'bun:sqlite'
 import { migrations } from '../../db/service-a/index.ts'
 import { internalsOf } from '../apikey/index.ts'
 import { bySystem } from '../lib/audit.ts'
+import { trustedProxies } from '../lib/client-address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createClockedSigner } from '../lib/jwt/clocked-signer.ts'
 import { createLog } from '../lib/log.ts'
@@ -46,6 +47,7 @@ export type TestServiceOptions = {
   readonly time?: TestTime
   readonly login?: Partial<LoginGateway>
   readonly ready?: () => Promise<boolean>
+  readonly proxies?: readonly string[]
 }
 
 /** The whole role in this process, with tokens by a shared secret and a clock that stands. */
@@ -54,6 +56,7 @@ export const createTestService = ({
   time = createTime(),
   login = {},
   ready = async () => true,
+  proxies = [],
 }: TestServiceOptions = {}) => {
   const { clock } = time
   const guard = createServiceGuard(
@@ -82,6 +85,7 @@ export const createTestService = ({
     database,
     describeApi: true,
     ready,
+    proxies: trustedProxies(proxies),
     lifecycle,
     clock,
     log: createLog({ level: 'debug', service: 'service-a' }, { write: line => lines.push(line) }),
