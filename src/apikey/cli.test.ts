@@ -73,6 +73,13 @@ describe('latchkey keys explain', () => {
     expect(output).toContain('refused with 403 insufficient_permission')
   })
 
+  test('asks for an address', async () => {
+    await store.update(made.key.id, 'all', { allowedNetworks: ['192.0.2.0/24'] }, bySystem)
+    expect(await explain(['--address', '192.0.2.7'], made.text)).toBe(0)
+    expect(await explain(['--address', '192.0.3.7'], made.text)).toBe(1)
+    expect(output).toContain('refused with 403 api_key_network_not_allowed')
+  })
+
   test('takes the name of a key as its argument, and then reads no input', async () => {
     const code = await run(['explain', made.key.id], { DATABASE_PATH: path }, async () => {
       throw new Error('read')
@@ -114,6 +121,7 @@ describe('latchkey keys explain', () => {
     ['an option that is none', () => [`--${made.text}`]],
     ['an option with a value', () => [`--json=${made.text}`]],
     ['a permission that is none', () => ['--permission', made.text]],
+    ['an address that is none', () => ['--address', made.text]],
   ] as const)(
     'KEY-05: %s among the arguments is refused with exit code 2, and not repeated',
     async (_, args) => {

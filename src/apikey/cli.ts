@@ -3,16 +3,18 @@ import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../lib/clock.ts'
 import type { Env } from '../lib/config.ts'
+import { parseAddress } from '../lib/networks.ts'
 import { isPermission } from '../lib/permission.ts'
 import { explainKey, type Presented } from './explain.ts'
 import { createExplainRows } from './explain-rows.ts'
 import { formatExplanation } from './explain-text.ts'
 
-const usage = `Usage: latchkey keys explain [key_…] [--permission resource:action] [--json]
+const usage = `Usage: latchkey keys explain [key_…] [--permission resource:action] [--address IP] [--json]
 
 Says of a key what the service does with it now: each check in order, passed or failed, and
 since when. The key itself comes on standard input, never as an argument, where others on
 the machine could read it; a name (key_…) is explained without a look at the secret.
+A key with allowed networks is judged by them for a caller at --address.
 
 Reads the database at DATABASE_PATH (./data/service-a.sqlite), also while the service runs.
 Exit code: 0 for a key that is let in, 1 for one that is not, 2 where that can't be said.
@@ -25,22 +27,29 @@ const refuse = (text: string): number => {
   return 2
 }
 
-type Order = { readonly id: string | null; readonly permission: string | null; readonly asJson: boolean }
+type Order = {
+  readonly id: string | null
+  readonly permission: string | null
+  readonly address: string | null
+  readonly asJson: boolean
+}
 
 /** Null for arguments that make no sense. They are not repeated to anybody: one may be a key. */
 const readOrder = (args: readonly string[]): Order | null => {
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
-      options: { json: { type: 'boolean' }, permission: { type: 'string' } },
+      options: { json: { type: 'boolean' }, permission: { type: 'string' }, address: { type: 'string' } },
       allowPositionals: true,
     })
     const [verb, id = null, ...rest] = positionals
     const permission = values.permission ?? null
+    const address = values.address ?? null
+    if (address !== null && parseAddress(address) === null) return null
     if (verb !== 'explain' || rest.length > 0 || (permission !== null && !isPermission(permission))) {
       return null
     }
-    return { id, permission, asJson: values.json ?? false }
+    return { id, permission, address, asJson: values.json ?? false }
   } catch {
     return null
   }
@@ -77,7 +86,7 @@ export const run = async (
 ): Promise<number> => {
   const order = readOrder(args)
   if (order === null) return refuse(usage)
-  const { id, permission, asJson } = order
+  const { id, permission, address, asJson } = order
   if (id !== null && !idForm.test(id)) {
     return refuse(
       `The argument is not the name of a key (key_ and 16 characters). A key itself goes on standard input.\n`,
@@ -94,6 +103,7 @@ export const run = async (
       rows: createExplainRows(database),
       clock: systemClock,
       permission,
+      address,
       maxStalenessSeconds: maxStalenessOf(env),
       staleMode: env.STALE_MODE === 'deny' ? 'deny' : 'allow',
     })

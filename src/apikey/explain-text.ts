@@ -36,7 +36,7 @@ const feedLine = ({ feed: { followed, generation, heardAt, secondsSince, stale }
 
 /** An explanation for people. */
 export const formatExplanation = (explanation: Explanation): string => {
-  const { keyId, accepted, status, code, checks, key, lineage } = explanation
+  const { keyId, accepted, status, code, checks, allowedNetworks, key, lineage } = explanation
   const verdict = accepted ? 'accepted' : `refused with ${status} ${code}`
   const lines = [`${keyId ?? 'what was given'}: ${verdict}`, '', ...checks.map(lineOf), '']
   if (key !== null) {
@@ -45,6 +45,7 @@ export const formatExplanation = (explanation: Explanation): string => {
       `owner: ${key.ownerId}; made ${key.createdAt} by ${key.createdBy}`,
       `last used: ${key.lastUsedAt ?? 'never, as far as is written'}`,
     )
+    lines.push(`allowed networks: ${allowedNetworks === null ? 'anywhere' : listOf(allowedNetworks)}`)
     if (lineage.length > 1) {
       lines.push(`rotations: ${lineage.map(({ id }) => (id === keyId ? `[${id}]` : id)).join(' > ')}`)
     }

@@ -5,7 +5,7 @@ import { bySystem } from '../lib/audit.ts'
 import { type ExplainOptions, type Explanation, explainKey, type Presented } from './explain.ts'
 import { createExplainRows } from './explain-rows.ts'
 import { formatExplanation } from './explain-text.ts'
-import { createKeys, type IssuedKey, type Keys, lowestCost } from './keys.ts'
+import { createKeys, type IssuedKey, type Keys, lowestCost, type NewKeyInput } from './keys.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { openKeyDatabase, writeUse } from './test-store.ts'
 import { formatKey, parseKey } from './token.ts'
@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 afterEach(() => database.close())
 
-const make = (changes: { ownerId?: string; permissions?: string[]; expiresAt?: number | null } = {}) => {
+const make = (changes: Partial<NewKeyInput> = {}) => {
   const input = { name: 'ci', ownerId: 'usr_ann', permissions: ['notes:*'], expiresAt: null, ...changes }
   return keys.create(input, ['*:*'], context)
 }
@@ -82,9 +82,10 @@ describe('a good key', () => {
       'disabled',
       'owner',
       'expired',
+      'network',
       'permission',
     ])
-    expect(outcomes(explanation)).toEqual([...passed(8), 'not checked'])
+    expect(outcomes(explanation)).toEqual([...passed(9), 'not checked'])
     expect(explanation).toMatchObject({ accepted: true, status: null, code: null, keyId: key.id })
     expect(check(explanation, 'owner')?.detail).toContain('not followed')
     expect(explanation.feed).toEqual({
@@ -103,7 +104,7 @@ describe('a good key', () => {
       'not checked',
       'passed',
       'not checked',
-      ...passed(4),
+      ...passed(5),
       'not checked',
     ])
   })
@@ -194,20 +195,20 @@ describe('a key that is refused', () => {
       expect(outcomes(explanation)).toEqual([
         ...passed(index),
         'failed',
-        ...Array(8 - index).fill('not reached'),
+        ...Array(9 - index).fill('not reached'),
       ])
     },
   )
 
   test('tells what else would be wrong with it after the first', async () => {
-    const { key, text } = await make({ expiresAt: start + 1 })
+    const { key, text } = await make({ expiresAt: start + 1, allowedNetworks: ['192.0.2.7/32'] })
     await store.update(key.id, 'all', { enabled: false }, context)
     follow()
     subject('usr_ann', 'disabled')
     now += 60_000
     await store.revoke(key.id, 'all', context)
-    const explanation = await explain({ text }, { permission: 'other:read' })
-    expect(outcomes(explanation)).toEqual([...passed(4), 'failed', ...Array(4).fill('not reached+also')])
+    const explanation = await explain({ text }, { permission: 'other:read', address: '::1' })
+    expect(outcomes(explanation)).toEqual([...passed(4), 'failed', ...Array(5).fill('not reached+also')])
     expect(formatExplanation(explanation)).toContain(`also: expired since ${iso(start + 1)}`)
   })
 
@@ -263,6 +264,41 @@ describe('the change feed', () => {
     const { text } = await make()
     follow({ heardAt: heardAt() })
     expect((await explain({ text }, { staleMode: 'deny' })).code).toBe('unavailable')
+  })
+})
+
+describe('allowed networks', () => {
+  const networks = ['192.0.2.0/24', '2001:db8::/32']
+  const of = (explanation: Explanation) => [explanation.accepted, check(explanation, 'network')?.outcome]
+
+  test('are judged for an address, and told as they are', async () => {
+    const { text } = await make({ allowedNetworks: networks })
+    for (const address of ['192.0.2.7', '::ffff:192.0.2.7', '2001:DB8::7']) {
+      expect(of(await explain({ text }, { address }))).toEqual([true, 'passed'])
+    }
+    const refused = await explain({ text }, { address: '192.0.3.7' })
+    expect(of(refused)).toEqual([false, 'failed'])
+    expect(refused).toMatchObject({
+      status: 403,
+      code: 'api_key_network_not_allowed',
+      allowedNetworks: networks,
+    })
+    expect(formatExplanation(refused)).toContain('allowed networks: 192.0.2.0/24 2001:db8::/32\n')
+  })
+
+  test('are not judged without one, which is said', async () => {
+    const { key } = await make({ allowedNetworks: networks })
+    const explanation = await explain({ id: key.id })
+    expect(of(explanation)).toEqual([true, 'not checked'])
+    expect(formatExplanation(explanation)).toMatch(/network +not checked +no address was given/)
+  })
+
+  test('that a key has not are anywhere', async () => {
+    const { text } = await make()
+    const explanation = await explain({ text }, { address: '192.0.3.7' })
+    expect(of(explanation)).toEqual([true, 'passed'])
+    expect(explanation.allowedNetworks).toBeNull()
+    expect(formatExplanation(explanation)).toContain('allowed networks: anywhere\n')
   })
 })
 

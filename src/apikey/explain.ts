@@ -1,6 +1,7 @@
 import { type Clock, isoTime, isoTimeOrNull } from '../lib/clock.ts'
 import { clockLeewaySeconds } from '../lib/jwt/verifier.ts'
 import { allows, intersect, isPermission } from '../lib/permission.ts'
+import { isAllowedFrom, networksOf } from './allowed-networks.ts'
 import { apikeyProblems, type CredentialCode } from './errors.ts'
 import type { ExplainRows, FeedState, FollowedOwner } from './explain-rows.ts'
 import { isExpired, type KeyRecord } from './key-record.ts'
@@ -16,6 +17,7 @@ export type CheckName =
   | 'disabled'
   | 'owner'
   | 'expired'
+  | 'network'
   | 'permission'
 
 export type Code = CredentialCode | 'unavailable'
@@ -40,6 +42,8 @@ export type Explanation = {
   readonly status: number | null
   readonly code: Code | null
   readonly checks: readonly Check[]
+  /** Where the key may be used from; null for anywhere. */
+  readonly allowedNetworks: readonly string[] | null
   readonly key: Readonly<Record<string, string | boolean | null>> | null
   readonly permissions: {
     readonly key: readonly string[]
@@ -66,6 +70,8 @@ export type ExplainOptions = {
   readonly clock: Clock
   /** Asks whether the key may do this. */
   readonly permission: string | null
+  /** Asks whether the key may be used from there. */
+  readonly address?: string | null
   readonly maxStalenessSeconds: number
   readonly staleMode: StaleMode
 }
@@ -86,7 +92,7 @@ const bad = (check: CheckName, code: Code, detail: string, since: number | null 
   detail,
   since,
 })
-const unknown = (check: CheckName): Judgement => ({ check, verdict: 'unknown' })
+const unknown = (check: CheckName, detail = ''): Judgement => ({ check, verdict: 'unknown', detail })
 
 const outcomes = { good: 'passed', bad: 'failed', unknown: 'not checked' } as const
 
@@ -185,10 +191,19 @@ const judgePermission = (
   )
 }
 
+const judgeNetwork = (address: string | null, key: KeyRecord): Judgement => {
+  const networks = networksOf(key)
+  if (networks === null) return good('network', 'from anywhere')
+  if (address === null) return unknown('network', 'no address was given to judge')
+  return isAllowedFrom(networks, address)
+    ? good('network', address)
+    : bad('network', 'api_key_network_not_allowed', `${address} is in none of them`)
+}
+
 /** Says of a key what a service would do with it now, check by check, and since when. It never tells a secret. */
 export const explainKey = async (
   presented: Presented,
-  { rows, clock, permission, maxStalenessSeconds, staleMode }: ExplainOptions,
+  { rows, clock, permission, address = null, maxStalenessSeconds, staleMode }: ExplainOptions,
 ): Promise<Explanation> => {
   const now = clock()
   const keyId = 'id' in presented ? presented.id : idIn(presented.text)
@@ -206,10 +221,10 @@ export const explainKey = async (
     'text' in presented ? judgeFormat(presented.text) : unknown('format'),
   ]
   const lookup = keyId === null ? unknown('lookup') : judgeLookup(presented, found)
-  const names = ['secret', 'revoked', 'disabled', 'owner', 'expired', 'permission'] as const
+  const names = ['secret', 'revoked', 'disabled', 'owner', 'expired', 'network', 'permission'] as const
   const checks =
     found === null
-      ? inOrder([...first, lookup, ...names.map(unknown)])
+      ? inOrder([...first, lookup, ...names.map(name => unknown(name))])
       : inOrder([
           ...first,
           lookup,
@@ -232,6 +247,7 @@ export const explainKey = async (
                 'expired',
                 found.key.expiresAt === null ? 'never' : `not before ${isoTime(found.key.expiresAt)}`,
               ),
+          judgeNetwork(address, found.key),
           judgePermission(permission, found.key, owner),
         ])
 
@@ -243,6 +259,7 @@ export const explainKey = async (
     status: code === null ? null : apikeyProblems[code].status,
     code,
     checks,
+    allowedNetworks: found?.key.allowedNetworks ?? null,
     key: found === null ? null : describeKey(found.key),
     permissions:
       found === null

@@ -1,7 +1,9 @@
 import type { Clock } from '../lib/clock.ts'
 import type { AccessTokenClaims } from '../lib/jwt/claims.ts'
 import type { TokenVerifier, Verification } from '../lib/jwt/verifier.ts'
+import type { Networks } from '../lib/networks.ts'
 import type { Validity } from '../lib/verified-cache.ts'
+import { networksOf } from './allowed-networks.ts'
 import type { CredentialCode } from './errors.ts'
 import { isExpired, type KeyRecord } from './key-record.ts'
 import type { Principal, Principals } from './principal.ts'
@@ -11,7 +13,15 @@ import { revokedKeyId, type Subjects } from './subjects.ts'
 import { type KeyParts, publicId } from './token.ts'
 
 export type Authentication =
-  | { readonly ok: true; readonly principal: Principal }
+  | {
+      readonly ok: true
+      readonly principal: Principal
+      /**
+       * What the caller must come from, which each request has to show: it is remembered of a credential and not who
+       * brought it. Absent for anywhere.
+       */
+      readonly networks?: Networks
+    }
   | {
       readonly ok: false
       readonly code: CredentialCode
@@ -65,13 +75,16 @@ export const createJudges = ({ store, verifier, principals, clock, subjects }: J
     return isExpired(key, now) ? 'api_key_expired' : null
   }
 
+  const accept = (key: KeyRecord): Authentication => {
+    const principal = principals.ofKey(key, subjects?.find(key.ownerId) ?? null)
+    const networks = networksOf(key)
+    return networks === null ? { ok: true, principal } : { ok: true, principal, networks }
+  }
+
   const judgeFound = (key: KeyRecord): Judgement => {
     const now = clock()
     const code = refusalOf(key, now)
-    const authentication: Authentication =
-      code === null
-        ? { ok: true, principal: principals.ofKey(key, subjects?.find(key.ownerId) ?? null) }
-        : { ok: false, code, keyId: key.id }
+    const authentication: Authentication = code === null ? accept(key) : { ok: false, code, keyId: key.id }
     // A refusal holds until something changes: what is dead comes back to life by no passing of time.
     const expiry = code === null ? (key.expiresAt ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
     const until = Math.min(expiry, now + rememberKeys)

@@ -33,7 +33,7 @@ export type KeyRecord = {
   readonly isMetered: boolean
   /** Written in the background, some time after the use. */
   readonly lastUsedAt: number | null
-  /** Where that use came from: the address of the peer. */
+  /** Where that use came from: the address of the client. */
   readonly lastUsedAddress: string | null
 }
 

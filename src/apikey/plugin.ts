@@ -3,6 +3,7 @@ import { trustedProxies } from '../lib/client-address.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createGuard, type Outcome } from '../lib/guard.ts'
 import { type AddressSource, addressOf, trustProxies } from '../lib/request.ts'
+import { isAllowedFrom } from './allowed-networks.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createCeilings } from './ceilings.ts'
 import { apikeyProblems } from './errors.ts'
@@ -17,6 +18,13 @@ import { createRefusedEvents } from './refused-events.ts'
 import { isUsageOutcome, type UsageOutcome } from './usage-outcomes.ts'
 
 let installed = 0
+
+/** For a key whose secret is right, and which is brought from somewhere else. */
+const refuseNetwork = ({ keyId }: Principal): Authentication => ({
+  ok: false,
+  code: 'api_key_network_not_allowed',
+  ...(keyId === undefined ? {} : { keyId }),
+})
 
 /**
  * The guard: an Elysia plugin without routes. On every route after it nobody enters unless let in: callers bring an
@@ -61,7 +69,11 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     request: Request,
     { jwtOnly, server }: { jwtOnly: boolean; server: AddressSource },
   ): Outcome<Principal> => {
-    if (judged.ok) return judged
+    if (judged.ok) {
+      const { networks, principal } = judged
+      if (networks === undefined || isAllowedFrom(networks, addressOf(request, server))) return judged
+      return outcomeOf(refuseNetwork(principal), request, { jwtOnly, server })
+    }
     const { code, keyId, presentedId = null } = judged
     if (keyId !== undefined && isUsageOutcome(code)) count(keyId, code, request, server)
     const throttled = isFailureReason(code)

@@ -1,3 +1,4 @@
+import { toAllowedNetworks } from './allowed-networks.ts'
 import type { Ceilings } from './ceilings.ts'
 import type { KeyTerms } from './key-record.ts'
 import { checkLimits } from './limits-model.ts'
@@ -12,5 +13,8 @@ export const toTerms = <Given extends Partial<KeyTerms>>(given: Given, ceilings:
   checkMetadata(given.metadata)
   checkLimits(given.limits ?? [])
   ceilings.checkLimits(given.limits)
-  return given
+  const { allowedNetworks } = given
+  return allowedNetworks === null || allowedNetworks === undefined
+    ? given
+    : { ...given, allowedNetworks: toAllowedNetworks(allowedNetworks) }
 }

@@ -19,6 +19,7 @@ const Refused = t.Object(
     api_key_disabled: t.Optional(Uses),
     api_key_expired: t.Optional(Uses),
     api_key_owner_inactive: t.Optional(Uses),
+    api_key_network_not_allowed: t.Optional(Uses),
     insufficient_permission: t.Optional(Uses),
   } satisfies Record<RefusedOutcome, unknown>,
   { description: 'By code, those alone that there were' },

@@ -6,6 +6,7 @@ export const refusedOutcomes = [
   'api_key_disabled',
   'api_key_expired',
   'api_key_owner_inactive',
+  'api_key_network_not_allowed',
   'insufficient_permission',
 ] as const satisfies readonly ApikeyCode[]
 

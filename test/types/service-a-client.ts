@@ -134,6 +134,7 @@ type GetApiKeysIdUsage = {
       api_key_disabled?: number
       api_key_expired?: number
       api_key_owner_inactive?: number
+      api_key_network_not_allowed?: number
       insufficient_permission?: number
     }
   }
@@ -145,6 +146,7 @@ type GetApiKeysIdUsage = {
       api_key_disabled?: number
       api_key_expired?: number
       api_key_owner_inactive?: number
+      api_key_network_not_allowed?: number
       insufficient_permission?: number
     }
   }[]
