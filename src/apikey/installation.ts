@@ -2,10 +2,12 @@ import type { Database } from 'bun:sqlite'
 import { migrations } from '../../db/apikey/index.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
+import type { Limiter } from '../lib/limiter.ts'
 import { migrate } from '../lib/migrate.ts'
 import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
 import { createVerifiedCache } from '../lib/verified-cache.ts'
 import type { Followed, Remembered } from './authenticate.ts'
+import { carryOver, openLimiter } from './carried-windows.ts'
 import { createEvents, type KeyEvent } from './events.ts'
 import { createExpiringKeys } from './expiring-keys.ts'
 import { standardOutput } from './feed-log.ts'
@@ -29,6 +31,7 @@ type Opened = {
   readonly store: KeyStore
   readonly keys: Keys
   readonly usage: Usage
+  readonly limiter: Limiter
   readonly watch: KeyWatch
   readonly feed: SubjectFeed | null
   /** Tells of keys that expire soon; null where nobody listens. */
@@ -40,6 +43,9 @@ const choreMilliseconds = 30_000
 
 /** How long a stop waits for those who listen to events. */
 const drainMilliseconds = 2_000
+
+/** Ids that the limiter looks at each time whether they are over: of as many as there may be, each within the hour. */
+const sweptIds = 5_000
 
 /** How far behind other processes on the file a key may be taken from memory, milliseconds. */
 const catchUpMilliseconds = 25
@@ -80,6 +86,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   const doChores = (): void => {
     void opened?.usage.flush().catch(() => undefined)
     void opened?.tellExpiring?.().catch(() => undefined)
+    opened?.limiter.sweep(sweptIds)
   }
 
   const run = ({ feed: followed, tellExpiring }: Opened): void => {
@@ -94,6 +101,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     const { database: given, keysPerOwner = 100, expiringSoonSeconds = defaultExpiringSoonSeconds } = options
     const database = typeof given === 'string' ? openDatabase(given) : given
     migrate(database, migrations, clock)
+    const limiter = openLimiter({ database, clock: options.clock, log })
     if (typeof given === 'string') settle(database)
     const store = createSqliteKeyStore({ database, clock, ...(emit === undefined ? {} : { emit }) })
     const usage = createUsage({ store: createUsageStore({ database }), clock })
@@ -118,6 +126,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       database,
       store,
       usage,
+      limiter,
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,
@@ -184,7 +193,10 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     if (timer !== null) clearInterval(timer)
     timer = null
     const end = async (): Promise<void> => {
-      const ended = await Promise.allSettled([current.feed?.stop(), current.usage.flush()])
+      const ended = await Promise.allSettled([
+        current.feed?.stop(),
+        current.usage.flush().finally(() => carryOver(current.limiter, { database: current.database, log })),
+      ])
       const failed = ended.find(result => result.status === 'rejected')
       if (failed !== undefined) {
         log.warn({ error: failed.reason }, 'the last of what is in memory could not be written')

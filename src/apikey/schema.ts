@@ -79,7 +79,7 @@ export const keyCredits = sqliteTable('api_key_credits', {
 export const keyWindows = sqliteTable('api_key_windows', {
   id: integer().primaryKey({ autoIncrement: true }),
   lineageId: text('lineage_id').notNull(),
-  /** Name of the limit. */
+  /** Name of a limit, or `*` for all of them. */
   name: text().notNull(),
   /** Times of admission, in a form of its own. */
   admitted: blob({ mode: 'buffer' }).notNull(),

@@ -8,3 +8,6 @@ export const isoTime = (milliseconds: number): string => new Date(milliseconds).
 
 export const isoTimeOrNull = (milliseconds: number | null): string | null =>
   milliseconds === null ? null : isoTime(milliseconds)
+
+/** As the system's clock said when the process began, and what has passed since then: setting that clock is not felt. */
+export const steadyClock: Clock = () => Math.floor(performance.timeOrigin + performance.now())

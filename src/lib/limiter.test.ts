@@ -394,6 +394,25 @@ describe('a restart', () => {
     expect(windows.take()).toBe(true)
   })
 
+  test('goes by the calendar from one process to the next, whatever the clock of each says', () => {
+    let calendar = 5_000_000
+    const first = createLimiter({ clock: () => calendar - 4_000_000, calendar: () => calendar })
+    expect(times(9, () => first.windowsOf('id', [perMinute(3)]).take())).toBe(3)
+    calendar += 20_000
+    const rows = first.snapshot()
+    expect(rows[0]?.expiresAt).toBe(5_060_002)
+    calendar += 1_000
+    const second = createLimiter({ clock: () => calendar + 900_000, calendar: () => calendar })
+    expect(second.restore(rows)).toBe(0)
+    const windows = second.windowsOf('id', [perMinute(3)])
+    expect(windows.take()).toBe(false)
+    calendar += 39_000
+    expect(windows.take()).toBe(false)
+    // Each of the clocks may have cut off a millisecond.
+    calendar += 3
+    expect(times(9, () => windows.take())).toBe(3)
+  })
+
   test('with more than there is room for leaves out whole ids, says how many, and goes on', () => {
     for (const id of ['one', 'two', 'three'])
       expect(times(3, () => limiter.windowsOf(id, [perMinute(3)]).take())).toBe(3)

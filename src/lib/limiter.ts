@@ -54,6 +54,8 @@ export type Limiter = {
 export type LimiterOptions = {
   /** Whole milliseconds. Best one that only goes forward: one that is set back stands still until it caught up. */
   readonly clock: Clock
+  /** The clock by which rows are written and read, where it is another: one that the next process shares. */
+  readonly calendar?: Clock
   /** Places for times of admissions, of 8 bytes each: 8,000,000 by default. Without one nothing is admitted. */
   readonly maxEntries?: number
 }
@@ -71,7 +73,7 @@ const mostMembers = 16
  * Counts requests under named limits: exactly, in memory, and in this process alone. It sets no timer; what is over goes
  * when others come, or by {@link Limiter.sweep}.
  */
-export const createLimiter = ({ clock, maxEntries = 8_000_000 }: LimiterOptions): Limiter => {
+export const createLimiter = ({ clock, calendar, maxEntries = 8_000_000 }: LimiterOptions): Limiter => {
   /**
    * One of which something may count is held on to. One of which nothing does is found as long as somebody else holds
    * it: would an id have two of them, they would count apart.
@@ -116,6 +118,10 @@ export const createLimiter = ({ clock, maxEntries = 8_000_000 }: LimiterOptions)
       if (next.done !== true) visit(...next.value)
     }
   }
+
+  /** What the calendar is ahead by. Each of the two may cut off a millisecond. */
+  const ahead = (): number => (calendar === undefined ? 0 : calendar() - clock())
+  const slack = calendar === undefined ? 0 : 1
 
   const hasRoom = (places: number): boolean => entries + places <= maxEntries
   const room: Room = {
@@ -183,22 +189,27 @@ export const createLimiter = ({ clock, maxEntries = 8_000_000 }: LimiterOptions)
 
     snapshot: () => {
       const rows: WindowRow[] = []
+      const later = ahead() + slack
       for (const found of known.values()) {
         if (found instanceof WeakRef) continue
         const { id, log } = found
         const now = log.timeAt(clock())
         const times = log.counting(now)
-        if (times.length > 0) rows.push({ id, admitted: encodeTimes(times), expiresAt: log.overAt() })
+        if (times.length === 0) continue
+        const admitted = encodeTimes(times.map(time => time + later))
+        rows.push({ id, admitted, expiresAt: log.overAt() + later })
       }
       return rows.sort((one, other) => other.expiresAt - one.expiresAt)
     },
 
     restore: rows => {
       let lost = 0
+      const later = slack - ahead()
       const byId = new Map<string, { times: (readonly number[])[]; expiresAt: number }>()
-      for (const { id, admitted, expiresAt } of rows) {
-        const times = decodeTimes(admitted)
-        if (times === null || !Number.isFinite(expiresAt)) {
+      for (const { id, admitted, expiresAt: end } of rows) {
+        const times = decodeTimes(admitted)?.map(time => time + later)
+        const expiresAt = end + later
+        if (times === undefined || !Number.isFinite(expiresAt)) {
           lost += 1
           continue
         }
