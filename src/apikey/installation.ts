@@ -44,8 +44,8 @@ const choreMilliseconds = 30_000
 /** How long a stop waits for those who listen to events. */
 const drainMilliseconds = 2_000
 
-/** Ids that the limiter looks at each time whether they are over: of as many as there may be, each within the hour. */
-const sweptIds = 5_000
+/** Ids that the limiter looks at each time whether they are over. With those that come it looks at more. */
+const sweptIds = 1_000
 
 /** How far behind other processes on the file a key may be taken from memory, milliseconds. */
 const catchUpMilliseconds = 25

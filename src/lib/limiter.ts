@@ -153,7 +153,6 @@ export const createLimiter = ({ clock, calendar, maxEntries = 8_000_000 }: Limit
   }
 
   const begin = (id: string): Shared => {
-    sweep(sweptAlong)
     const shared: Shared = {
       id,
       log: new SlidingLog(sweptAt),
@@ -168,7 +167,9 @@ export const createLimiter = ({ clock, calendar, maxEntries = 8_000_000 }: Limit
 
   return {
     windowsOf: (id, limits, name = id) => {
-      const shared = find(id) ?? begin(id)
+      const found = find(id)
+      if (found === undefined) sweep(sweptAlong)
+      const shared = found ?? begin(id)
       const member = shared.members.find(one => one.name === name)
       if (member !== undefined) {
         if (isSame(member.limits, limits)) return member
