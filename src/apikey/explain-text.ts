@@ -1,7 +1,5 @@
+import { forTerminal } from '../lib/text.ts'
 import type { Check, Explanation } from './explain.ts'
-
-/** Commands of a terminal, and marks that turn text around, in names that others chose. */
-const unprintable = /(?!\n)[\p{C}\u2028\u2029]/gu
 
 const listOf = (words: readonly string[]): string => (words.length === 0 ? 'none' : words.join(' '))
 
@@ -51,5 +49,5 @@ export const formatExplanation = (explanation: Explanation): string => {
     }
   }
   lines.push(...permissionLines(explanation), feedLine(explanation))
-  return `${lines.join('\n').replaceAll(unprintable, '?')}\n`
+  return `${lines.map(forTerminal).join('\n')}\n`
 }

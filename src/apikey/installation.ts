@@ -17,6 +17,7 @@ import {
   type ApikeyOptions,
   defaultCacheEntries,
   defaultExpiringSoonSeconds,
+  defaultKeysPerOwner,
   defaultMaxStalenessSeconds,
   defaultPrefix,
 } from './options.ts'
@@ -98,7 +99,8 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
 
   const open = (): Opened => {
     if (opened !== null) return opened
-    const { database: given, keysPerOwner = 100, expiringSoonSeconds = defaultExpiringSoonSeconds } = options
+    const { database: given, keysPerOwner = defaultKeysPerOwner } = options
+    const { expiringSoonSeconds = defaultExpiringSoonSeconds } = options
     const database = typeof given === 'string' ? openDatabase(given) : given
     migrate(database, migrations, clock)
     const limiter = openLimiter({ database, clock: options.clock, log })

@@ -63,6 +63,7 @@ export const defaultPrefix = 'lk'
 export const defaultMaxStalenessSeconds = 300
 export const defaultExpiringSoonSeconds = 7 * 86_400
 export const defaultCacheEntries = 100_000
+export const defaultKeysPerOwner = 100
 /** 100 a second on average: more than most programs ask for, and little enough that none of them stops a service. */
 export const defaultKeyLimits: readonly KeyLimit[] = [{ name: 'default', limit: 6_000, windowSeconds: 60 }]
 

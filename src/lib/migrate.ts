@@ -13,6 +13,9 @@ export type MigrationSet = { readonly name: string; readonly migrations: readonl
 
 type AppliedRow = { position: number; tag: string; hash: string }
 
+/** The table in which the migrations of a set are noted. */
+export const migrationTable = ({ name }: MigrationSet): string => `migrations_${name.replaceAll('-', '_')}`
+
 const fingerprint = (sql: string): string => Bun.SHA256.hash(sql, 'hex')
 
 const statements = (sql: string): string[] =>
@@ -30,12 +33,9 @@ const statements = (sql: string): string[] =>
  * @throws StartError when a migration that was applied has been edited, when the file was written by a newer
  * release, or when rows are left that point nowhere. Nothing is changed then.
  */
-export const migrate = (
-  database: Database,
-  { name, migrations }: MigrationSet,
-  clock: () => number,
-): void => {
-  const table = `migrations_${name.replaceAll('-', '_')}`
+export const migrate = (database: Database, set: MigrationSet, clock: () => number): void => {
+  const { name, migrations } = set
+  const table = migrationTable(set)
   // The database may be a host's own, with a setting of its own.
   const before = database.query<{ foreign_keys: number }, []>('PRAGMA foreign_keys').get()?.foreign_keys ?? 1
   database.run('PRAGMA foreign_keys = OFF')

@@ -1,8 +1,8 @@
-import { parseArgs } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { bySystem } from '../lib/audit.ts'
 import { systemClock } from '../lib/clock.ts'
+import { readArguments, UsageError } from '../lib/command-line.ts'
 import { commonSettings, type Env, readConfig } from '../lib/config.ts'
 import { Failure } from '../lib/failure.ts'
 import { isDatabaseUnavailable } from '../lib/sqlite.ts'
@@ -25,9 +25,6 @@ is not set), beside the running service. A secret is printed once.
   rotate ID [--grace-seconds N]    the secret before stays good for N seconds (86400)
   disable ID | enable ID | delete ID
 `
-
-/** The command line has a mistake: it is told, and how it is used. */
-class UsageError extends Error {}
 
 type Options = {
   readonly json?: boolean | undefined
@@ -195,23 +192,13 @@ const parse = (args: readonly string[]) => {
   const [verb = '', ...rest] = args
   const command = commands.get(verb)
   if (command === undefined) throw new UsageError(verb === '' ? '' : 'There is no such verb.')
-  const { values, positionals } = (() => {
-    try {
-      return parseArgs({
-        args: rest,
-        allowPositionals: true,
-        options: {
-          json: { type: 'boolean' },
-          name: { type: 'string' },
-          id: { type: 'string' },
-          scope: { type: 'string', multiple: true },
-          'grace-seconds': { type: 'string' },
-        },
-      })
-    } catch {
-      throw new UsageError('There is an option that is unknown or lacks its value.')
-    }
-  })()
+  const { values, positionals } = readArguments(rest, {
+    json: { type: 'boolean' },
+    name: { type: 'string' },
+    id: { type: 'string' },
+    scope: { type: 'string', multiple: true },
+    'grace-seconds': { type: 'string' },
+  })
   const options: Options = values
   const foreign = Object.keys(values).find(
     name => name !== 'json' && !command.options.some(own => own === name),
