@@ -1,14 +1,14 @@
-import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bySystem } from '../lib/audit.ts'
 import { systemClock } from '../lib/clock.ts'
 import { openDatabase } from '../lib/sqlite.ts'
-import { run } from './cli.ts'
 import { createKeys, type IssuedKey, lowestCost } from './keys.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { openKeyDatabase } from './test-store.ts'
+import { createTestTerminal, type TestTerminal } from './test-terminal.ts'
 import { parseKey } from './token.ts'
 
 let folder: string
@@ -16,9 +16,7 @@ let path: string
 let database: ReturnType<typeof openKeyDatabase>
 let store: KeyStore
 let made: IssuedKey
-let output: string
-let errors: string
-let spies: { mockRestore(): void }[]
+let terminal: TestTerminal
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'explain-'))
   path = join(folder, 'service.sqlite')
@@ -27,50 +25,39 @@ beforeEach(async () => {
   const keys = createKeys({ store, clock: systemClock, prefix: 'lk', cost: lowestCost, keysPerOwner: 10 })
   const input = { name: 'deploy', ownerId: 'cli_ci', permissions: ['documents:read'], expiresAt: null }
   made = await keys.create(input, ['documents:*'], { ...bySystem, actorId: 'usr_ann' })
-  output = ''
-  errors = ''
-  spies = [
-    spyOn(process.stdout, 'write').mockImplementation(text => {
-      output += text
-      return true
-    }),
-    spyOn(process.stderr, 'write').mockImplementation(text => {
-      errors += text
-      return true
-    }),
-  ]
+  terminal = createTestTerminal({ DATABASE_PATH: path })
 })
 afterEach(() => {
-  for (const spy of spies) spy.mockRestore()
+  terminal.restore()
   database.close()
   rmSync(folder, { recursive: true })
 })
 
 const secret = (): string => parseKey(made.text)?.secret ?? 'no secret'
 const explain = (args: string[], input = '', env: Record<string, string> = { DATABASE_PATH: path }) =>
-  run(['explain', ...args], env, async () => input)
+  terminal.run(['explain', ...args], input, env)
 const main = join(import.meta.dir, '..', 'main.ts')
 
 describe('latchkey keys explain', () => {
   test('says of a good key that it is let in, with exit code 0', async () => {
     expect(await explain([], `${made.text}\n`)).toBe(0)
-    expect(output).toStartWith(`${made.key.id}: accepted\n`)
+    expect(terminal.output()).toStartWith(`${made.key.id}: accepted\n`)
     for (const part of ['secret      passed', 'owner: cli_ci', 'owner: not followed', 'documents:read'])
-      expect(output).toContain(part)
-    expect(output + errors).not.toContain(secret())
+      expect(terminal.output()).toContain(part)
+    expect(terminal.output() + terminal.errors()).not.toContain(secret())
   })
 
   test('says of a bad one why not, with exit code 1', async () => {
     await store.update(made.key.id, 'all', { enabled: false }, bySystem)
     expect(await explain([], made.text)).toBe(1)
-    expect(output).toContain('refused with 403 api_key_disabled')
-    expect(output).toMatch(/disabled +failed +disabled since \d{4}-/)
+    expect(terminal.output()).toContain('refused with 403 api_key_disabled')
+    expect(terminal.output()).toMatch(/disabled +failed +disabled since \d{4}-/)
   })
 
   test('asks for a permission by name', async () => {
     expect(await explain(['--permission', 'documents:read'], made.text)).toBe(0)
     expect(await explain(['--permission', 'documents:write'], made.text)).toBe(1)
-    expect(output).toContain('refused with 403 insufficient_permission')
+    expect(terminal.output()).toContain('refused with 403 insufficient_permission')
   })
 
   test('asks for an address', async () => {
@@ -81,17 +68,15 @@ describe('latchkey keys explain', () => {
   })
 
   test('takes the name of a key as its argument, and then reads no input', async () => {
-    const code = await run(['explain', made.key.id], { DATABASE_PATH: path }, async () => {
-      throw new Error('read')
-    })
-    expect(code).toBe(0)
-    expect(output).toMatch(/secret +not checked/)
+    expect(await explain([made.key.id], made.text)).toBe(0)
+    expect(terminal.wasRead()).toBe(false)
+    expect(terminal.output()).toMatch(/secret +not checked/)
   })
 
   test('answers programs in JSON', async () => {
     expect(await explain(['--json'], made.text)).toBe(0)
-    expect(JSON.parse(output)).toMatchObject({ keyId: made.key.id, accepted: true, code: null })
-    expect(output).not.toContain(secret())
+    expect(JSON.parse(terminal.output())).toMatchObject({ keyId: made.key.id, accepted: true, code: null })
+    expect(terminal.output()).not.toContain(secret())
   })
 
   test('goes by the settings of the service for how long login may go unheard', async () => {
@@ -103,7 +88,7 @@ describe('latchkey keys explain', () => {
     const env = { DATABASE_PATH: path, STALE_MODE: 'deny' }
     expect(await explain([], made.text, env)).toBe(0)
     expect(await explain([], made.text, { ...env, MAX_STALENESS_SECONDS: '59' })).toBe(1)
-    expect(output).toContain('refused with 503 unavailable')
+    expect(terminal.output()).toContain('refused with 503 unavailable')
   })
 
   test('changes nothing', async () => {
@@ -126,36 +111,33 @@ describe('latchkey keys explain', () => {
     'KEY-05: %s among the arguments is refused with exit code 2, and not repeated',
     async (_, args) => {
       expect(await explain(args(), made.text)).toBe(2)
-      expect(output).toBe('')
-      expect(errors).not.toBe('')
-      expect(errors).not.toContain(secret())
+      expect(terminal.output()).toBe('')
+      expect(terminal.errors()).not.toBe('')
+      expect(terminal.errors()).not.toContain(secret())
     },
   )
 
-  test('no verb, or another one, is told how to use it', async () => {
-    for (const args of [[], ['nonsense'], ['explain', '--help']]) {
-      errors = ''
-      expect(await run(args, { DATABASE_PATH: path }, async () => '')).toBe(2)
-      expect(errors).toStartWith('Usage: latchkey keys explain')
-    }
+  test('tells how to use it', async () => {
+    expect(await explain(['--help'])).toBe(0)
+    expect(terminal.output()).toStartWith('Usage: latchkey keys explain')
   })
 
   test('without a key, a database, or the tables of a service: says so, with exit code 2', async () => {
     expect(await explain([], ' \n')).toBe(2)
-    expect(errors).toContain('no key on standard input')
+    expect(terminal.errors()).toContain('no key on standard input')
     const missing = join(folder, 'missing.sqlite')
     expect(await explain([], made.text, { DATABASE_PATH: missing })).toBe(2)
-    expect(errors).toContain('There is no database at')
+    expect(terminal.errors()).toContain('There is no database at')
     expect(await Bun.file(missing).exists()).toBe(false)
     const other = join(folder, 'other.sqlite')
     openDatabase(other).close()
     expect(await explain([], made.text, { DATABASE_PATH: other })).toBe(2)
-    expect(errors).toContain('of an older release')
+    expect(terminal.errors()).toContain('is not the database of a service with API keys')
     const garbage = join(folder, 'garbage.sqlite')
     writeFileSync(garbage, made.text.repeat(100))
     expect(await explain([], made.text, { DATABASE_PATH: garbage })).toBe(2)
-    expect(errors).not.toContain(secret())
-    expect(output).toBe('')
+    expect(terminal.errors()).not.toContain(secret())
+    expect(terminal.output()).toBe('')
   })
 })
 

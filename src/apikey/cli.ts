@@ -1,119 +1,110 @@
-import { Database, SQLiteError } from 'bun:sqlite'
-import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { systemClock } from '../lib/clock.ts'
+import { type Input, UsageError } from '../lib/command-line.ts'
 import type { Env } from '../lib/config.ts'
-import { parseAddress } from '../lib/networks.ts'
-import { isPermission } from '../lib/permission.ts'
-import { explainKey, type Presented } from './explain.ts'
-import { createExplainRows } from './explain-rows.ts'
-import { formatExplanation } from './explain-text.ts'
+import { Failure } from '../lib/failure.ts'
+import { isDatabaseUnavailable } from '../lib/sqlite.ts'
+import { StartError } from '../lib/start-error.ts'
+import { revokeVerb, rotateVerb, transferVerb } from './cli-change.ts'
+import { createVerb } from './cli-create.ts'
+import { explainVerb } from './cli-explain.ts'
+import { listVerb, showVerb } from './cli-read.ts'
+import { scanVerb } from './cli-scan.ts'
+import type { ExitCode, Terminal, Verb } from './cli-verb.ts'
+import { type KeyCode, keyProblems } from './errors.ts'
 
-const usage = `Usage: latchkey keys explain [key_…] [--permission resource:action] [--address IP] [--json]
+const usage = `Usage: latchkey keys <verb> [--json]
 
-Says of a key what the service does with it now: each check in order, passed or failed, and
-since when. The key itself comes on standard input, never as an argument, where others on
-the machine could read it; a name (key_…) is explained without a look at the secret.
-A key with allowed networks is judged by them for a caller at --address.
+API keys of the service whose database DATABASE_PATH names (./data/service-a.sqlite when it
+is not set), beside the running service. A key is printed once, and never taken as an argument.
 
-Reads the database at DATABASE_PATH (./data/service-a.sqlite), also while the service runs.
-Exit code: 0 for a key that is let in, 1 for one that is not, 2 where that can't be said.
+  create --name NAME --owner ID [--permission resource:action]...
+  list [--owner ID] | show key_...
+  rotate key_... | revoke key_... | transfer --from ID --to ID [key_...]...
+  explain [key_...]    what the service does with a key, and why
+  scan FILE...         finds keys in files, folders and standard input (-)
+
+<verb> --help tells more. Exit code: 0 done, 1 not, 2 where the command makes no sense or
+can't be carried out.
 `
 
-const idForm = /^key_[0-9A-Za-z]{16}$/
+const verbs: ReadonlyMap<string, Verb> = new Map([
+  ['create', createVerb],
+  ['list', listVerb],
+  ['show', showVerb],
+  ['rotate', rotateVerb],
+  ['revoke', revokeVerb],
+  ['transfer', transferVerb],
+  ['explain', explainVerb],
+  ['scan', scanVerb],
+])
 
-const refuse = (text: string): number => {
-  process.stderr.write(text)
-  return 2
-}
+/** What can't be a name or a path of any use, and is a key that somebody meant to hide. */
+const keyText = /_[0-9A-Za-z]{65}/
 
-type Order = {
-  readonly id: string | null
-  readonly permission: string | null
-  readonly address: string | null
-  readonly asJson: boolean
-}
+/** Standard output is gone, or the disk behind it full. */
+class OutputError extends Error {}
 
-/** Null for arguments that make no sense. They are not repeated to anybody: one may be a key. */
-const readOrder = (args: readonly string[]): Order | null => {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: { json: { type: 'boolean' }, permission: { type: 'string' }, address: { type: 'string' } },
-      allowPositionals: true,
+const print = (text: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    process.stdout.write(text, error => {
+      if (error) reject(new OutputError('What was asked for could not be written.', { cause: error }))
+      else resolve()
     })
-    const [verb, id = null, ...rest] = positionals
-    const permission = values.permission ?? null
-    const address = values.address ?? null
-    if (address !== null && parseAddress(address) === null) return null
-    if (verb !== 'explain' || rest.length > 0 || (permission !== null && !isPermission(permission))) {
-      return null
-    }
-    return { id, permission, address, asJson: values.json ?? false }
-  } catch {
-    return null
+  })
+
+const note = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}
+
+const isKeyCode = (code: string): code is KeyCode => Object.hasOwn(keyProblems, code)
+
+/** What went wrong in words, without any that were given. Null for what is nobody's doing. */
+const troubleOf = (error: unknown): { readonly text: string; readonly code: ExitCode } | null => {
+  if (error instanceof StartError || error instanceof OutputError) return { text: error.message, code: 2 }
+  if (isDatabaseUnavailable(error)) {
+    return { text: 'The database can not be used right now: try again.', code: 2 }
+  }
+  if (!(error instanceof Failure)) return null
+  const { code, errors = [] } = error
+  if (code === 'unavailable') return { text: 'The database is busy: try again.', code: 2 }
+  if (!isKeyCode(code)) return null
+  const { title } = keyProblems[code]
+  return {
+    text: [title, ...errors.map(({ field, rule }) => `${field} ${rule}`)].map(part => `${part}.`).join(' '),
+    code: 1,
   }
 }
 
-/** What SQLite says names tables and columns, no values. */
-const reasonOf = (error: unknown): string => {
-  if (!(error instanceof SQLiteError)) return 'something in it is not as it should be'
-  return /no such (table|column)/.test(error.message)
-    ? 'it is of an older release, which this one brings up to date at its start, or of no service with keys'
-    : error.message
-}
-
-/** Beside a service that runs: only for reading, and with time to wait for one that just starts. */
-const openForReading = (path: string): Database => {
-  const database = new Database(path, { readonly: true, strict: true })
-  database.run('PRAGMA busy_timeout = 2000')
-  database.run('PRAGMA query_only = ON')
-  return database
-}
-
-const maxStalenessOf = ({ MAX_STALENESS_SECONDS: text = '' }: Env): number =>
-  /^\d{1,9}$/.test(text) ? Number(text) : 300
-
-/**
- * `latchkey keys …`: asks the database of a service about a key.
- *
- * @returns the exit code: 0 a good key, 1 a bad one, 2 no answer.
- */
-export const run = async (
-  args: readonly string[],
-  env: Env,
-  stdin: () => Promise<string>,
-): Promise<number> => {
-  const order = readOrder(args)
-  if (order === null) return refuse(usage)
-  const { id, permission, address, asJson } = order
-  if (id !== null && !idForm.test(id)) {
-    return refuse(
-      `The argument is not the name of a key (key_ and 16 characters). A key itself goes on standard input.\n`,
+/** @throws UsageError for what is no use of a verb. */
+const runVerb = async ([name = '', ...args]: readonly string[], terminal: Terminal): Promise<ExitCode> => {
+  const verb = verbs.get(name)
+  if (args.some(arg => keyText.test(arg)) || keyText.test(name)) {
+    throw new UsageError(
+      'There is a key among the arguments, where others on the machine can read it. Take it for lost: revoke it.\nA key goes on standard input.',
     )
   }
-  const presented: Presented = id === null ? { text: (await stdin()).trim() } : { id }
-  if ('text' in presented && presented.text === '') return refuse('There is no key on standard input.\n')
-  const path = env.DATABASE_PATH || './data/service-a.sqlite'
-  if (!existsSync(path)) return refuse(`There is no database at ${path}. Set DATABASE_PATH.\n`)
-  let database: Database | null = null
+  if (['--help', 'help'].includes(name) || (verb !== undefined && args.includes('--help'))) {
+    await terminal.print(verb?.usage ?? usage)
+    return 0
+  }
+  if (verb === undefined) throw new UsageError(name === '' ? '' : 'There is no such verb.')
+  return verb.prepare(args)(terminal)
+}
+
+/** The verbs of `latchkey keys`. Exit code 0: done, 1: not, 2: not a use of it, or nothing can be said. */
+export const run = async (args: readonly string[], env: Env, stdin: Input): Promise<number> => {
+  // Each write tells of it; without a listener it would end the process with a stack.
+  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {})
   try {
-    database = openForReading(path)
-    const explanation = await explainKey(presented, {
-      rows: createExplainRows(database),
-      clock: systemClock,
-      permission,
-      address,
-      maxStalenessSeconds: maxStalenessOf(env),
-      staleMode: env.STALE_MODE === 'deny' ? 'deny' : 'allow',
-    })
-    process.stdout.write(
-      asJson ? `${JSON.stringify(explanation, null, 2)}\n` : formatExplanation(explanation),
-    )
-    return explanation.accepted ? 0 : 1
+    return await runVerb(args, { env, stdin, print, note })
   } catch (error) {
-    return refuse(`The keys in ${path} can't be read: ${reasonOf(error)}.\n`)
-  } finally {
-    database?.close()
+    if (error instanceof UsageError) {
+      const { usage: own = usage } = verbs.get(args[0] ?? '') ?? {}
+      process.stderr.write(`${error.message === '' ? '' : `${error.message}\n\n`}${own}`)
+      return 2
+    }
+    const trouble = troubleOf(error)
+    // What nobody foresaw keeps its stack. It is no answer, as 1 would be.
+    note(trouble?.text ?? Bun.inspect(error))
+    return trouble?.code ?? 2
   }
 }

@@ -55,3 +55,12 @@ export type KeyChanges = Partial<Pick<KeyRecord, 'name' | 'permissions' | 'enabl
 /** From the very millisecond of its expiry on a key is dead. */
 export const isExpired = ({ expiresAt }: KeyRecord, now: number): boolean =>
   expiresAt !== null && expiresAt <= now
+
+export type KeyState = 'active' | 'disabled' | 'expired' | 'revoked'
+
+/** The first thing by which the service would refuse it, its owner aside. */
+export const stateOf = (key: KeyRecord, now: number): KeyState => {
+  if (key.revokedAt !== null) return 'revoked'
+  if (!key.enabled) return 'disabled'
+  return isExpired(key, now) ? 'expired' : 'active'
+}

@@ -17,9 +17,11 @@ export const prefixPattern = /^[a-z][a-z0-9_]{0,15}$/
 /** Matches our keys and nothing else; for secret scanners it goes between word boundaries. */
 export const keyPattern = /^([a-z][a-z0-9_]{0,15})_([0-9A-Za-z]{65})$/
 
+export const longestPrefix = 16
+
 /** Characters of the shortest and the longest key there are: by their prefix. */
 export const shortestKey = 1 + 1 + idLength + secretLength + checksumLength
-export const longestKey = 16 + 1 + idLength + secretLength + checksumLength
+export const longestKey = longestPrefix + 1 + idLength + secretLength + checksumLength
 
 export type KeyParts = { readonly prefix: string; readonly id: string; readonly secret: string }
 

@@ -1,3 +1,4 @@
+import type { Input } from '../lib/command-line.ts'
 import type { Env } from '../lib/config.ts'
 import { version } from '../lib/version.ts'
 
@@ -8,7 +9,7 @@ of them for development, with secrets made in ./data.
 
 Commands:
   clients    service accounts: create, list, rotate, disable, enable, delete
-  keys       explain what a service makes of an API key, which is read from standard input
+  keys       API keys: create, list, show, rotate, revoke, transfer, explain, scan
   health     ask the service on this machine whether it answers: exit code 0 or 1
   version    print the version
   help       print this
@@ -18,7 +19,7 @@ A command of more than one word tells how to use it when there is none after it.
 
 /** What the file of a resource offers: its verbs, and the exit code that comes of one. */
 type Verbs = {
-  readonly run: (args: readonly string[], env: Env, stdin: () => Promise<string>) => Promise<number>
+  readonly run: (args: readonly string[], env: Env, stdin: Input) => Promise<number>
 }
 
 /** Loaded when they are asked for: a health check has no use for a database. */
@@ -48,7 +49,7 @@ const health = async (env: Env): Promise<number> => {
 export const run = async (
   [command = '', ...rest]: readonly string[],
   env: Env,
-  stdin: () => Promise<string> = () => Bun.stdin.text(),
+  stdin: Input = () => Bun.stdin.stream(),
 ): Promise<number> => {
   const load = resources.get(command)
   if (load !== undefined) return (await load()).run(rest, env, stdin)

@@ -1,0 +1,57 @@
+import { systemClock } from '../lib/clock.ts'
+import { readArguments, readShort, UsageError } from '../lib/command-line.ts'
+import type { Env } from '../lib/config.ts'
+import { isPermission } from '../lib/permission.ts'
+import { openParts } from './cli-database.ts'
+import { keyIdOf } from './cli-read.ts'
+import type { Verb } from './cli-verb.ts'
+import { explainKey, type Presented } from './explain.ts'
+import { formatExplanation } from './explain-text.ts'
+
+const usage = `Usage: latchkey keys explain [key_...] [--permission resource:action] [--json]
+
+Says of a key what the service does with it now: each check in order, passed or failed, and
+since when. The key itself comes on standard input, never as an argument, where others on
+the machine could read it; a name (key_...) is explained without a look at the secret.
+
+Exit code: 0 for a key that is let in, 1 for one that is not, 2 where that can't be said.
+`
+
+/** What is no key at all is explained as well. */
+const mostInput = 65_536
+
+const maxStalenessOf = ({ MAX_STALENESS_SECONDS: text = '' }: Env): number =>
+  /^\d{1,9}$/.test(text) ? Number(text) : 300
+
+export const explainVerb: Verb = {
+  usage,
+  prepare: args => {
+    const { values, positionals } = readArguments(args, {
+      json: { type: 'boolean' },
+      permission: { type: 'string' },
+    })
+    const { json = false, permission = null } = values
+    if (permission !== null && !isPermission(permission)) {
+      throw new UsageError('--permission takes resource:action in lower case.')
+    }
+    const id = positionals.length === 0 ? null : keyIdOf(positionals)
+
+    return async ({ env, stdin, print }) => {
+      const text = id === null ? await readShort(stdin, mostInput) : null
+      if (id === null && (text === null || text === '')) {
+        throw new UsageError('There is no key on standard input.')
+      }
+      const presented: Presented = id === null ? { text: text ?? '' } : { id }
+      using parts = openParts(env, 'read')
+      const explanation = await explainKey(presented, {
+        rows: parts.rows,
+        clock: systemClock,
+        permission,
+        maxStalenessSeconds: maxStalenessOf(env),
+        staleMode: env.STALE_MODE === 'deny' ? 'deny' : 'allow',
+      })
+      await print(json ? `${JSON.stringify(explanation, null, 2)}\n` : formatExplanation(explanation))
+      return explanation.accepted ? 0 : 1
+    }
+  },
+}
