@@ -34,6 +34,8 @@ export type ProgramOptions = {
   /** All of its environment, but for the path and the home folder. */
   readonly env?: Readonly<Record<string, string>>
   readonly folder: string
+  /** What it finds on standard input; nothing unless given. */
+  readonly input?: string
 }
 
 const inherited = (): Record<string, string> =>
@@ -47,11 +49,11 @@ const inherited = (): Record<string, string> =>
 const timeLimit = 20_000
 
 /** Starts the program in a folder and returns at once. */
-export const startProgram = ({ args = [], env = {}, folder }: ProgramOptions): Program => {
+export const startProgram = ({ args = [], env = {}, folder, input }: ProgramOptions): Program => {
   const child = Bun.spawn([...command(), ...args], {
     cwd: folder,
     env: { ...inherited(), ...env },
-    stdin: 'ignore',
+    stdin: input === undefined ? 'ignore' : new Blob([input]),
     stdout: 'pipe',
     stderr: 'pipe',
   })
