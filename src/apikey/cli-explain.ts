@@ -1,6 +1,7 @@
 import { systemClock } from '../lib/clock.ts'
 import { readArguments, readShort, UsageError } from '../lib/command-line.ts'
 import type { Env } from '../lib/config.ts'
+import { parseAddress } from '../lib/networks.ts'
 import { isPermission } from '../lib/permission.ts'
 import { openParts } from './cli-database.ts'
 import { keyIdOf } from './cli-read.ts'
@@ -8,11 +9,13 @@ import type { Verb } from './cli-verb.ts'
 import { explainKey, type Presented } from './explain.ts'
 import { formatExplanation } from './explain-text.ts'
 
-const usage = `Usage: latchkey keys explain [key_...] [--permission resource:action] [--json]
+const usage = `Usage: latchkey keys explain [key_...] [--permission resource:action]
+                                   [--address IP] [--json]
 
 Says of a key what the service does with it now: each check in order, passed or failed, and
 since when. The key itself comes on standard input, never as an argument, where others on
 the machine could read it; a name (key_...) is explained without a look at the secret.
+A key with allowed networks is judged by them for a caller at --address.
 
 Exit code: 0 for a key that is let in, 1 for one that is not, 2 where that can't be said.
 `
@@ -29,8 +32,12 @@ export const explainVerb: Verb = {
     const { values, positionals } = readArguments(args, {
       json: { type: 'boolean' },
       permission: { type: 'string' },
+      address: { type: 'string' },
     })
-    const { json = false, permission = null } = values
+    const { json = false, permission = null, address = null } = values
+    if (address !== null && parseAddress(address) === null) {
+      throw new UsageError('--address takes one IPv4 or IPv6 address.')
+    }
     if (permission !== null && !isPermission(permission)) {
       throw new UsageError('--permission takes resource:action in lower case.')
     }
@@ -47,6 +54,7 @@ export const explainVerb: Verb = {
         rows: parts.rows,
         clock: systemClock,
         permission,
+        address,
         maxStalenessSeconds: maxStalenessOf(env),
         staleMode: env.STALE_MODE === 'deny' ? 'deny' : 'allow',
       })

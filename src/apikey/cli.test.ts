@@ -64,7 +64,7 @@ describe('latchkey keys explain', () => {
     await store.update(made.key.id, 'all', { allowedNetworks: ['192.0.2.0/24'] }, bySystem)
     expect(await explain(['--address', '192.0.2.7'], made.text)).toBe(0)
     expect(await explain(['--address', '192.0.3.7'], made.text)).toBe(1)
-    expect(output).toContain('refused with 403 api_key_network_not_allowed')
+    expect(terminal.output()).toContain('refused with 403 api_key_network_not_allowed')
   })
 
   test('takes the name of a key as its argument, and then reads no input', async () => {

@@ -73,7 +73,7 @@ export const createKeyFinder = (): KeyFinder => {
       judged = Math.max(judged, restAt + end)
       const kept = Math.max(0, end - longestPrefix)
       countTo(bytes, kept)
-      rest = Buffer.from(bytes.subarray(kept))
+      rest = bytes.subarray(kept)
       restAt += kept
       return found
     },
