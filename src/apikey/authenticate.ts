@@ -4,7 +4,7 @@ import type { TokenVerifier } from '../lib/jwt/verifier.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import { createVerifiedCache, digestOf, type Generation, type VerifiedCache } from '../lib/verified-cache.ts'
 import type { CredentialCode } from './errors.ts'
-import { type Authentication, createJudges, type Judgement, refuse } from './judgement.ts'
+import { type Authentication, createJudges, type Judgement, type JudgesOptions, refuse } from './judgement.ts'
 import { createPrincipals } from './principal.ts'
 import type { KeyStore } from './store.ts'
 import type { Subjects } from './subjects.ts'
@@ -31,6 +31,7 @@ export type AuthenticateOptions = {
   readonly cache?: VerifiedCache<Remembered>
   /** Makes sure that keys which other processes changed are evicted. @throws when that can't be told. */
   readonly catchUp?: () => void
+  readonly useOf?: JudgesOptions['useOf']
 }
 
 /**
@@ -73,6 +74,7 @@ export const createAuthenticate = ({
   followed = null,
   cache = createVerifiedCache(0),
   catchUp = () => {},
+  useOf,
 }: AuthenticateOptions): Authenticate => {
   const { judgeKey, judgeToken } = createJudges({
     store,
@@ -80,6 +82,7 @@ export const createAuthenticate = ({
     principals: createPrincipals(roles),
     clock,
     subjects: followed,
+    useOf,
   })
   const refusal = createRefusals()
   const isKey = (text: string): boolean => looksLikeKey(text, prefix)

@@ -10,6 +10,7 @@ const callerProblems = {
   api_key_expired: { status: 403, title: 'The API key has expired' },
   api_key_owner_inactive: { status: 403, title: 'The owner of the API key is not active' },
   api_key_network_not_allowed: { status: 403, title: 'The API key may not be used from this address' },
+  credits_exhausted: { status: 429, title: 'The API key has not enough credits' },
   jwt_required: { status: 403, title: 'An API key will not do here, an access token is needed' },
   rate_limited: { status: 429, title: 'There were too many requests' },
 } as const satisfies ProblemTable<string>

@@ -8,15 +8,20 @@ import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
 import { createVerifiedCache } from '../lib/verified-cache.ts'
 import type { Followed, Remembered } from './authenticate.ts'
 import { carryOver, openLimiter } from './carried-windows.ts'
+import { createCreditStore } from './credit-store.ts'
 import { createEvents, type KeyEvent } from './events.ts'
 import { createExpiringKeys } from './expiring-keys.ts'
 import { standardOutput } from './feed-log.ts'
 import type { KeyWatch } from './key-changes.ts'
+import type { KeyRecord } from './key-record.ts'
+import { createKeyUses, type KeyUse } from './key-use.ts'
 import { createKeys, type Keys, lowestCost } from './keys.ts'
+import { createLedger, type Ledger } from './ledger.ts'
 import {
   type ApikeyOptions,
   defaultCacheEntries,
   defaultExpiringSoonSeconds,
+  defaultKeyLimits,
   defaultKeysPerOwner,
   defaultMaxStalenessSeconds,
   defaultPrefix,
@@ -33,6 +38,8 @@ type Opened = {
   readonly keys: Keys
   readonly usage: Usage
   readonly limiter: Limiter
+  readonly ledger: Ledger
+  readonly useOf: (key: KeyRecord) => KeyUse
   readonly watch: KeyWatch
   readonly feed: SubjectFeed | null
   /** Tells of keys that expire soon; null where nobody listens. */
@@ -129,6 +136,8 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       store,
       usage,
       limiter,
+      ledger: createLedger({ store: createCreditStore({ database, clock }) }),
+      useOf: createKeyUses(limiter, options.defaultLimits ?? defaultKeyLimits),
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,
@@ -197,6 +206,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     const end = async (): Promise<void> => {
       const ended = await Promise.allSettled([
         current.feed?.stop(),
+        current.ledger.flush(),
         current.usage.flush().finally(() => carryOver(current.limiter, { database: current.database, log })),
       ])
       const failed = ended.find(result => result.status === 'rejected')
@@ -213,7 +223,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     return stopping
   }
 
-  return { open, cache, verifier, keySource: source, followed, events, catchUp, start, stop }
+  return { open, cache, verifier, keySource: source, followed, events, emit, catchUp, start, stop }
 }
 
 export type Installation = ReturnType<typeof createInstallation>

@@ -6,6 +6,7 @@ import type { Validity } from '../lib/verified-cache.ts'
 import { networksOf } from './allowed-networks.ts'
 import type { CredentialCode } from './errors.ts'
 import { isExpired, type KeyRecord } from './key-record.ts'
+import type { KeyUse } from './key-use.ts'
 import type { Principal, Principals } from './principal.ts'
 import { verifySecret } from './secret-hash.ts'
 import type { KeyStore } from './store.ts'
@@ -21,6 +22,8 @@ export type Authentication =
        * brought it. Absent for anywhere.
        */
       readonly networks?: Networks
+      /** What a use has to keep to, where the caller brought a key. */
+      readonly use?: KeyUse
     }
   | {
       readonly ok: false
@@ -58,10 +61,12 @@ export type JudgesOptions = {
   readonly clock: Clock
   /** Null where no feed is followed: credentials live to their expiry, and nobody asks how their owners are. */
   readonly subjects: Subjects | null
+  /** Absent, uses of keys are not counted. */
+  readonly useOf?: ((key: KeyRecord) => KeyUse) | undefined
 }
 
 /** The full look at a credential: whatever it takes, from the database and by cryptography. */
-export const createJudges = ({ store, verifier, principals, clock, subjects }: JudgesOptions) => {
+export const createJudges = ({ store, verifier, principals, clock, subjects, useOf }: JudgesOptions) => {
   /** Why a key is refused whose secret is right, if it is: the caller may learn what is the matter with it. */
   const refusalOf = (key: KeyRecord, now: number): CredentialCode | null => {
     if (key.revokedAt !== null) return 'api_key_revoked'
@@ -78,7 +83,13 @@ export const createJudges = ({ store, verifier, principals, clock, subjects }: J
   const accept = (key: KeyRecord): Authentication => {
     const principal = principals.ofKey(key, subjects?.find(key.ownerId) ?? null)
     const networks = networksOf(key)
-    return networks === null ? { ok: true, principal } : { ok: true, principal, networks }
+    const use = useOf?.(key)
+    return {
+      ok: true,
+      principal,
+      ...(networks === null ? {} : { networks }),
+      ...(use === undefined ? {} : { use }),
+    }
   }
 
   const judgeFound = (key: KeyRecord): Judgement => {

@@ -1,3 +1,5 @@
+import type { CreditGrant } from './store-credits.ts'
+
 /** JSON of the owner's own: an object, whose values may be any. */
 export type KeyMetadata = { readonly [name: string]: unknown }
 
@@ -42,8 +44,11 @@ export type KeyMaterial = Pick<KeyRecord, 'id' | 'prefix' | 'start' | 'last4'> &
   readonly secretHash: string
 }
 
-/** What the owner decides of a key, beside its name. */
-export type KeyTerms = Pick<KeyRecord, 'metadata' | 'allowedNetworks' | 'limits'>
+/** What is decided of a key, beside its name. */
+export type KeyTerms = Pick<KeyRecord, 'metadata' | 'allowedNetworks' | 'limits'> & {
+  /** What it may spend, together with those that it succeeds; null for a key that spends no credits. */
+  readonly credits: CreditGrant | null
+}
 
 export type NewKey = KeyMaterial &
   Pick<KeyRecord, 'name' | 'ownerId' | 'createdBy' | 'permissions' | 'expiresAt'> &

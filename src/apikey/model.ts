@@ -5,6 +5,7 @@ import { Failure } from '../lib/failure.ts'
 import { pageQuery } from '../lib/page-query.ts'
 import { permissionPattern } from '../lib/permission.ts'
 import { printablePattern } from '../lib/text.ts'
+import { CreditsInput } from './credit-model.ts'
 import type { KeyRecord } from './key-record.ts'
 import { KeyLimits } from './limits-model.ts'
 import { Metadata } from './metadata.ts'
@@ -71,6 +72,7 @@ const terms = {
   metadata: t.Optional(t.Nullable(Metadata)),
   allowedNetworks: t.Optional(t.Nullable(AllowedNetworks)),
   limits: t.Optional(t.Nullable(KeyLimits)),
+  credits: t.Optional(CreditsInput),
 }
 
 export const CreateKeyBody = t.Object(

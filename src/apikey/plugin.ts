@@ -3,6 +3,7 @@ import { trustedProxies } from '../lib/client-address.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createGuard, type Outcome } from '../lib/guard.ts'
 import { type AddressSource, addressOf, trustProxies } from '../lib/request.ts'
+import { type Admitted, type AnswerHeaders, createAdmissions } from './admission.ts'
 import { isAllowedFrom } from './allowed-networks.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createCeilings } from './ceilings.ts'
@@ -11,6 +12,8 @@ import { createFailures, isFailureReason } from './failures.ts'
 import { createInstallation } from './installation.ts'
 import { setInternals } from './internals.ts'
 import type { Authentication } from './judgement.ts'
+import type { KeyUse } from './key-use.ts'
+import type { Paid } from './ledger.ts'
 import { type ApikeyOptions, checkOptions, defaultPrefix } from './options.ts'
 import type { Principal } from './principal.ts'
 import { asFailure, createRefusals } from './refusals.ts'
@@ -18,6 +21,9 @@ import { createRefusedEvents } from './refused-events.ts'
 import { isUsageOutcome, type UsageOutcome } from './usage-outcomes.ts'
 
 let installed = 0
+
+/** A credential that was found good. */
+type Good = Extract<Authentication, { ok: true }>
 
 /** For a key whose secret is right, and which is brought from somewhere else. */
 const refuseNetwork = ({ keyId }: Principal): Authentication => ({
@@ -42,7 +48,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   const { roles, prefix = defaultPrefix, clock = systemClock } = options
   const proxies = trustedProxies(options.trustedProxies ?? [])
   const installation = createInstallation(options)
-  const { open, cache, verifier, keySource, followed, events, catchUp, start, stop } = installation
+  const { open, cache, verifier, keySource, followed, events, emit, catchUp, start, stop } = installation
   const refusalOf = createRefusals()
   const failures = createFailures({ limits: options.failures ?? {}, clock })
 
@@ -55,7 +61,9 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     followed,
     cache,
     catchUp,
+    useOf: key => open().useOf(key),
   })
+  const admissions = createAdmissions({ ledger: () => open().ledger, clock, emit })
 
   const tellRefused = events === null ? null : createRefusedEvents({ clock, emit: events.emit })
   const count = (keyId: string, outcome: UsageOutcome, request: Request, server: AddressSource): void => {
@@ -68,7 +76,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     judged: Authentication,
     request: Request,
     { jwtOnly, server }: { jwtOnly: boolean; server: AddressSource },
-  ): Outcome<Principal> => {
+  ): Outcome<Principal, Good> => {
     if (judged.ok) {
       const { networks, principal } = judged
       if (networks === undefined || isAllowedFrom(networks, addressOf(request, server))) return judged
@@ -82,8 +90,25 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     return { ok: false, refusal: throttled ?? refusalOf(code, jwtOnly) }
   }
 
+  /** Counts what became of a use, and lets nobody in who is refused. @throws Refusal */
+  const settle = (
+    use: KeyUse,
+    admitted: Admitted,
+    request: Request,
+    server: AddressSource,
+    headers: AnswerHeaders,
+  ): Paid | null => {
+    if (!admitted.ok) {
+      count(use.keyId, admitted.refusal.code, request, server)
+      throw admitted.refusal
+    }
+    count(use.keyId, 'accepted', request, server)
+    admissions.tell(use, admitted.paid, headers)
+    return admitted.paid
+  }
+
   installed += 1
-  const guard = createGuard<Principal, Exclude<Permission, `${string}*${string}`>>({
+  const guard = createGuard<Principal, Exclude<Permission, `${string}*${string}`>, Good>({
     name: `apikey/${installed}`,
     table: apikeyProblems,
     body: { ...defaultBodyLimits, maxBytes: options.maxBodyBytes ?? defaultBodyLimits.maxBytes },
@@ -99,9 +124,20 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
         return asFailure(error)
       }
     },
-    onDecided: ({ keyId }, isAllowed, request, server) => {
-      if (keyId !== undefined)
-        count(keyId, isAllowed ? 'accepted' : 'insufficient_permission', request, server)
+    onLacking: ({ use }, request, server) => {
+      if (use !== undefined) count(use.keyId, 'insufficient_permission', request, server)
+    },
+    admit: ({ use }, request, server, headers) => {
+      if (use !== undefined) settle(use, admissions.admit(use), request, server, headers)
+    },
+    charge: async ({ use }, cost, isFirst, request, server, headers) => {
+      if (use === undefined) return null
+      // Counted within its limits once, however much of it costs something.
+      const charged = isFirst ? use : { ...use, windows: null }
+      const admitted = await admissions.charge(charged, cost).catch(asFailure)
+      if (isFirst || !admitted.ok) return settle(use, admitted, request, server, headers)
+      admissions.tell(use, admitted.paid, headers)
+      return admitted.paid
     },
   })
     .onStart(app => {

@@ -72,6 +72,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
       async ({ principal, body, request, server, set }) => {
         const { ownerId = principal.ownerId, permissions = [], expiresAt, ...others } = body
         const allowed = ceilingsOf(principal)
+        if (others.credits !== undefined) requireManager(principal)
         const expiry = allowed.expiry(toExpiry(expiresAt, clock), clock())
         const terms = toTerms(others, allowed)
         const grantable = allowed.grantable(await grantableBy(principal, ownerId, request))
@@ -137,6 +138,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         const { ownerId, permissions, createdAt } = await store().find(params.id, scopeOf(principal))
         const { expiresAt, ...others } = body
         const allowed = ceilingsOf(principal)
+        if (others.credits !== undefined) requireManager(principal)
         const terms = toTerms(others, allowed)
         const changes =
           expiresAt === undefined

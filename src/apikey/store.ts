@@ -11,7 +11,7 @@ import type { KeyEvent } from './events.ts'
 import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes.ts'
 import { isExpired, type KeyChanges, type KeyMaterial, type KeyRecord, type NewKey } from './key-record.ts'
 import { apiKeys } from './schema.ts'
-import { type CreditChange, type Credits, changeCredits, readCredits } from './store-credits.ts'
+import { type CreditChange, type Credits, changeCredits, grantCredits, readCredits } from './store-credits.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 import { transferKeys } from './store-transfer.ts'
 
@@ -178,11 +178,13 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
       change((tx, _changed, tell) => {
         const now = clock()
         if (countOwned(tx, key.ownerId, now) >= limit) throw failure('api_key_limit_reached')
+        const { credits = null, ...row } = key
         const made = tx
           .insert(apiKeys)
-          .values({ ...key, enabled: true, createdAt: now, updatedAt: now })
+          .values({ ...row, isMetered: credits !== null, enabled: true, createdAt: now, updatedAt: now })
           .returning(recordColumns)
           .get()
+        if (credits !== null) grantCredits(tx, made.lineageId, credits, now)
         const { name, ownerId, permissions, expiresAt } = key
         writeAudit(tx, now, 'api_key.created', key.id, { name, ownerId, permissions, expiresAt }, context)
         tell({ type: 'api_key.created', ...named(made, now), actorId: context.actorId })
@@ -214,12 +216,15 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
         limit,
       ),
 
-    update: (id, scope, wanted, context) =>
+    update: (id, scope, { credits, ...wanted }, context) =>
       change((tx, changed) => {
         const now = clock()
         const before = live(tx, id, scope)
         if (before.rotatedTo !== null) throw failure('api_key_rotated')
         if (wanted.expiresAt !== undefined && isExpired(before, now)) throw failure('api_key_inactive')
+        if (credits !== undefined) {
+          changeCredits({ tx, key: before, now, changed, context }, { grant: credits })
+        }
         const after = tx
           .update(apiKeys)
           .set({

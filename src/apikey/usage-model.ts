@@ -21,6 +21,8 @@ const Refused = t.Object(
     api_key_owner_inactive: t.Optional(Uses),
     api_key_network_not_allowed: t.Optional(Uses),
     insufficient_permission: t.Optional(Uses),
+    rate_limited: t.Optional(Uses),
+    credits_exhausted: t.Optional(Uses),
   } satisfies Record<RefusedOutcome, unknown>,
   { description: 'By code, those alone that there were' },
 )

@@ -8,6 +8,8 @@ export const refusedOutcomes = [
   'api_key_owner_inactive',
   'api_key_network_not_allowed',
   'insufficient_permission',
+  'rate_limited',
+  'credits_exhausted',
 ] as const satisfies readonly ApikeyCode[]
 
 export type RefusedOutcome = (typeof refusedOutcomes)[number]

@@ -1,5 +1,6 @@
-import { type DocumentDecoration, Elysia } from 'elysia'
+import { type Context, type DocumentDecoration, Elysia } from 'elysia'
 import { type BodyLimits, RefusedBody, readJson } from './body.ts'
+import { type Cost, type CostedRequest, checkCost, statusOf, toCost } from './cost.ts'
 import { Failure } from './failure.ts'
 import { checkGuarded, unnamed } from './guard-start.ts'
 import { createInsufficient } from './insufficient.ts'
@@ -15,36 +16,52 @@ export type GuardedPrincipal = {
   readonly permissions: readonly string[]
 }
 
+/** Whose credential is good. */
+export type Accepted<Principal> = { readonly ok: true; readonly principal: Principal }
+
 /** Who is let in, or why not. */
-export type Outcome<Principal> =
-  | { readonly ok: true; readonly principal: Principal }
+export type Outcome<Principal, Accept extends Accepted<Principal> = Accepted<Principal>> =
+  | Accept
   | { readonly ok: false; readonly refusal: Refusal }
 
-export type GuardOptions<Principal extends GuardedPrincipal> = {
+/** What a guard paid for a request. */
+export type Payment = { refund(): unknown }
+
+export type GuardOptions<Principal extends GuardedPrincipal, Accept extends Accepted<Principal>> = {
   /** Tells guards of one process apart: Elysia takes two plugins of one name and seed for the same. */
   readonly name: string
   /** Judges the credential in the headers; `jwtOnly` where an API key will not do, which is then not looked up. */
   readonly authenticate: (
     request: Request,
     options: { jwtOnly: boolean; server: AddressSource },
-  ) => Outcome<Principal> | Promise<Outcome<Principal>>
+  ) => Outcome<Principal, Accept> | Promise<Outcome<Principal, Accept>>
+  /** Told of each caller who is not let in for want of a permission: once a request. */
+  readonly onLacking?: (accepted: Accept, request: Request, server: AddressSource) => void
   /**
-   * Told of each caller who is let into the handler, or who is not for want of a permission, however many the route and
-   * those around it ask for: once a request, when that is final. Not told of a request whose body is refused, or of a
-   * key where only a token will do. On the path of every request.
+   * The last step before a handler that costs nothing: of a caller who holds what the route asks for, after the request
+   * was found valid. Once a request, and on the path of each. What it throws refuses the caller.
    */
-  readonly onDecided?: (
-    principal: Principal,
-    isAllowed: boolean,
+  readonly admit?: (accepted: Accept, request: Request, server: AddressSource, headers: Headers) => void
+  /**
+   * The same for a handler that has a `cost`, in whole credits, and for each cost where groups around it have one as
+   * well: `isFirst` for the first. What was paid is given back where a later one is refused, or the answer is 5xx.
+   */
+  readonly charge?: (
+    accepted: Accept,
+    cost: number,
+    isFirst: boolean,
     request: Request,
     server: AddressSource,
-  ) => void
+    headers: Headers,
+  ) => Promise<Payment | null>
   /** The codes that the guard itself answers with in an app that has no `problems()`. */
   readonly table: ProblemTable<string>
   readonly body: BodyLimits
   /** Whether bodies other than JSON are left to the host app; otherwise they are refused with 415. */
   readonly otherBodies: boolean
 }
+
+type Headers = Context['set']['headers']
 
 /** OpenAPI operation members of our own. */
 const operation = (extension: Record<`x-${string}`, unknown>): DocumentDecoration => ({ ...extension })
@@ -81,15 +98,21 @@ class Found {
  * principal out or, where no `permission` put one there, refuses. All functions are marked `async` or plainly
  * synchronous: Elysia goes by their text.
  */
-export const createGuard = <Principal extends GuardedPrincipal, const Permission extends string>({
+export const createGuard = <
+  Principal extends GuardedPrincipal,
+  const Permission extends string,
+  Accept extends Accepted<Principal> = Accepted<Principal>,
+>({
   name,
   authenticate,
-  onDecided = () => {},
+  onLacking = () => {},
+  admit: admitCaller = () => {},
+  charge: chargeCaller = async () => null,
   table,
   body: limits,
   otherBodies,
-}: GuardOptions<Principal>) => {
-  type Judged = Outcome<Principal> | { readonly ok: false; readonly refusal: unknown }
+}: GuardOptions<Principal, Accept>) => {
+  type Judged = Outcome<Principal, Accept> | { readonly ok: false; readonly refusal: unknown }
 
   /** A class of each guard's own, so that no other guard's admission passes for one. */
   class Admission extends Found {
@@ -98,8 +121,10 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
     body: RefusedBody | null = null
     /** Set when a permission was asked for and held; a second one that is lacking throws, and nothing comes after. */
     isAllowed = false
-    /** Set when the caller was let in, which is told once. */
-    isTold = false
+    /** Set when the caller was let in, or where that is left to the cost of the route. */
+    isAdmitted = false
+    /** What was paid so far. */
+    payments: Payment[] | null = null
 
     constructor(outcome: Judged, server: AddressSource, earlier: Found | undefined) {
       super(earlier)
@@ -149,18 +174,45 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
   }
 
   /** The last step before the handler, after the content of the body was found good. */
-  const handOut = ({ request }: { request: Request }): { principal: Principal } => {
+  const handOut = ({ request, set }: { request: Request; set: Context['set'] }): { principal: Principal } => {
     const admission = admissionOf(request)
     if (!admission?.outcome.ok || !admission.isAllowed)
       throw new Failure('internal_error', {
         cause: new Error(unnamed(request.method, pathOf(request.url))),
       })
-    const { principal } = admission.outcome
-    if (!admission.isTold) {
-      admission.isTold = true
-      onDecided(principal, true, request, admission.server)
+    const { outcome } = admission
+    if (!admission.isAdmitted) {
+      admission.isAdmitted = true
+      admitCaller(outcome, request, admission.server, set.headers)
     }
-    return { principal }
+    return { principal: outcome.principal }
+  }
+
+  /** Takes what a route costs. Where groups around it cost something as well, each takes its own, or none does. */
+  const charge = async (
+    { request, set, ...content }: Omit<CostedRequest<Principal>, 'principal'> & { set: Context['set'] },
+    cost: Cost<Principal>,
+  ): Promise<void> => {
+    const admission = admissionOf(request)
+    if (!admission?.outcome.ok || !admission.isAllowed) throw new Failure('internal_error')
+    const { outcome, payments, server } = admission
+    const { principal } = outcome
+    const isFirst = payments === null
+    const paid = payments ?? []
+    admission.payments = paid
+    try {
+      const credits = typeof cost === 'number' ? cost : toCost(cost({ principal, request, ...content }))
+      const payment = await chargeCaller(outcome, credits, isFirst, request, server, set.headers)
+      if (payment !== null) paid.push(payment)
+    } catch (error) {
+      for (const payment of paid.splice(0)) payment.refund()
+      throw error
+    }
+  }
+
+  const refundFailed = (request: Request, status: number): void => {
+    if (status < 500) return
+    for (const payment of admissionOf(request)?.payments?.splice(0) ?? []) payment.refund()
   }
 
   const answerFailure: ErrorAnswer = ({ error, request, set }) => {
@@ -189,7 +241,7 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
           if (body !== null) throw body.failure
           const { principal } = outcome
           if (!isMet(principal.permissions)) {
-            onDecided(principal, false, request, server)
+            onLacking(outcome, request, server)
             throw principal.kind === 'key' ? insufficient.key : insufficient.token
           }
           admission.isAllowed = true
@@ -224,9 +276,31 @@ export const createGuard = <Principal extends GuardedPrincipal, const Permission
           if (outcome.principal.kind === 'key') throw new Failure('jwt_required')
         },
       }),
+      cost: (cost: Cost<Principal>) => {
+        checkCost(cost)
+        return {
+          detail: operation({ 'x-cost': typeof cost === 'number' ? cost : 'varies' }),
+          transform: async ({ request, server }) => {
+            const found = admissionFor(request, server, false)
+            const admission = found instanceof Promise ? await found : found
+            admission.isAdmitted = true
+          },
+          // Two functions: of a hook that asks for them Elysia takes it that query and body are to be read.
+          beforeHandle:
+            typeof cost === 'number'
+              ? async ({ request, set }: CostContext) =>
+                  charge({ request, set, body: undefined, query: {}, params: {} }, cost)
+              : async ({ request, set, body, query, params }: CostContext) =>
+                  charge({ request, set, body, query, params }, cost),
+          afterResponse: ({ request, set, responseValue }: CostContext & { responseValue: unknown }) =>
+            refundFailed(request, statusOf(responseValue, set)),
+        }
+      },
     })
     .resolve({ as: 'scoped' }, handOut)
     .onStart(app => checkGuarded(app, handOut))
 }
 
 const refused = Symbol('refused')
+
+type CostContext = Pick<Context, 'request' | 'set' | 'body' | 'query' | 'params'>

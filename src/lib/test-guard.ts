@@ -31,8 +31,11 @@ export const createTestGuard = ({ otherBodies = false, maxBytes = defaultBodyLim
     table: guardProblems,
     body: { ...defaultBodyLimits, maxBytes },
     otherBodies,
-    onDecided: ({ name }, isAllowed) => {
-      told.push(`${isAllowed ? 'accepted' : 'refused'} ${name}`)
+    onLacking: ({ principal: { name } }) => {
+      told.push(`refused ${name}`)
+    },
+    admit: ({ principal: { name } }) => {
+      told.push(`accepted ${name}`)
     },
     authenticate: async ({ headers }, { jwtOnly }) => {
       const name = headers.get('x-caller')

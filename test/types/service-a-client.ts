@@ -59,6 +59,14 @@ type PostApiKeysBody = {
         windowSeconds: number
       }[]
     | null
+  credits?: {
+    remaining: number
+    refill?: {
+      amount: number
+      interval: 'daily' | 'monthly'
+      dayOfMonth?: number
+    } | null
+  } | null
   ownerId?: string
 }
 
@@ -136,6 +144,8 @@ type GetApiKeysIdUsage = {
       api_key_owner_inactive?: number
       api_key_network_not_allowed?: number
       insufficient_permission?: number
+      rate_limited?: number
+      credits_exhausted?: number
     }
   }
   days: {
@@ -148,6 +158,8 @@ type GetApiKeysIdUsage = {
       api_key_owner_inactive?: number
       api_key_network_not_allowed?: number
       insufficient_permission?: number
+      rate_limited?: number
+      credits_exhausted?: number
     }
   }[]
 }
@@ -182,6 +194,14 @@ type PatchApiKeysIdBody = {
         windowSeconds: number
       }[]
     | null
+  credits?: {
+    remaining: number
+    refill?: {
+      amount: number
+      interval: 'daily' | 'monthly'
+      dayOfMonth?: number
+    } | null
+  } | null
 }
 
 type PostApiKeysIdRotateBody = {
