@@ -1,10 +1,13 @@
 import type { Clock } from '../lib/clock.ts'
+import type { Limiter } from '../lib/limiter.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import type { VerifiedCache } from '../lib/verified-cache.ts'
+import type { Admissions } from './admission.ts'
 import type { Remembered } from './authenticate.ts'
 import type { Ceilings } from './ceilings.ts'
 import type { Failures } from './failures.ts'
 import type { Keys } from './keys.ts'
+import type { Ledger } from './ledger.ts'
 import type { KeyStore } from './store.ts'
 import type { FeedStatus, SubjectFeed } from './subject-feed.ts'
 import type { Usage } from './usage.ts'
@@ -17,6 +20,10 @@ export type ApikeyInternals = {
   readonly keys: () => Keys
   readonly store: () => KeyStore
   readonly usage: () => Usage
+  readonly limiter: () => Limiter
+  readonly ledger: () => Ledger
+  /** Takes what a request uses of a key. */
+  readonly admissions: Admissions
   /** What was verified a moment ago. */
   readonly cache: VerifiedCache<Remembered>
   /** Counts requests whose credential is not right, and throttles them. */
