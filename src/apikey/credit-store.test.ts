@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { createLimiter } from '../lib/limiter.ts'
 import { mostCredits } from './credit-rows.ts'
 import { type Admission, type CreditStore, createCreditStore, type Spent } from './credit-store.ts'
 import { createSqliteKeyStore } from './store.ts'
@@ -44,6 +45,10 @@ const createLimit = (room: number) => {
     giveBack: () => {
       asked.push('give back')
       used -= 1
+    },
+    rollBack: (takes: number) => {
+      asked.push('roll back')
+      used -= takes
     },
   }
 }
@@ -178,6 +183,30 @@ describe('limits and credits together', () => {
     expect(limit.used()).toBe(0)
     expect([balanceOf(database, 'key_a'), balanceOf(database, 'key_b')]).toEqual([5, 5])
   })
+})
+
+test('limits as they are: what can not be written leaves each of them as it was', async () => {
+  const windows = createLimiter({ clock: () => now }).windowsOf('key_a', [
+    { name: 'minute', limit: 5, windowSeconds: 60 },
+  ])
+  give('key_a', { remaining: 3 })
+  windows.take()
+  database.run(`CREATE TRIGGER broken BEFORE UPDATE ON api_key_credits
+    BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+  const before = windows.status()
+  const debits = [1, 1, 9, 1, 9].map(cost => ({ lineageId: 'key_a', cost, limits: windows }))
+  await expect(store.spendAll(debits)).rejects.toThrow('the disk is full')
+  expect(windows.status()).toEqual(before)
+  database.run('DROP TRIGGER broken')
+  const outcomes = await store.spendAll([...debits, ...debits])
+  expect(outcomes.map(outcome => (outcome.ok ? outcome.remaining : outcome.code))).toEqual([
+    2,
+    1,
+    'credits_exhausted',
+    0,
+    ...Array.from({ length: 6 }, () => 'credits_exhausted' as const),
+  ])
+  expect(windows.status()[0]?.remaining).toBe(1)
 })
 
 describe('what is returned', () => {

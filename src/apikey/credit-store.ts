@@ -12,8 +12,10 @@ import { apiKeys, keyCredits } from './schema.ts'
 export type Admission = {
   /** Counts the request; false, and nothing counted, where a limit is full. */
   take(): boolean
-  /** Takes back what `take` has counted. */
+  /** Takes back what the latest `take` has counted. */
   giveBack(): void
+  /** Takes back so many of the latest that counted and were not given back: what they were for could not be written. */
+  rollBack(takes: number): void
 }
 
 export type Debit = {
@@ -122,7 +124,7 @@ export const createCreditStore = ({
   const settle = (
     debits: readonly Debit[],
     returned: readonly Return[],
-    taken: Admission[],
+    taken: Map<Admission, number>,
   ): readonly Spent[] => {
     const now = clock()
     const lines = new Map<string, Line | null>()
@@ -144,11 +146,11 @@ export const createCreditStore = ({
       const { limits } = debit
       if (limits !== undefined) {
         if (!limits.take()) return { ok: false, code: 'rate_limited' }
-        taken.push(limits)
+        taken.set(limits, (taken.get(limits) ?? 0) + 1)
       }
       const outcome = decide(debit, lineOf(debit.lineageId), now)
       if (!outcome.ok && limits !== undefined) {
-        taken.pop()
+        taken.set(limits, (taken.get(limits) ?? 0) - 1)
         limits.giveBack()
       }
       return outcome
@@ -167,11 +169,11 @@ export const createCreditStore = ({
 
   const attempt = (debits: readonly Debit[], returned: readonly Return[]): readonly Spent[] => {
     if (database.inTransaction) throw new Failure('unavailable', { retryAfterSeconds: 1 })
-    const taken: Admission[] = []
+    const taken = new Map<Admission, number>()
     try {
       return db.transaction(() => settle(debits, returned, taken), { behavior: 'immediate' })
     } catch (error) {
-      for (const limits of taken.reverse()) limits.giveBack()
+      for (const [limits, takes] of taken) limits.rollBack(takes)
       throw error
     }
   }

@@ -83,6 +83,9 @@ describe('a charge', () => {
       giveBack: () => {
         throw new Error('was never taken')
       },
+      rollBack: () => {
+        throw new Error('was never taken')
+      },
     }
     const charge = await ledger.charge('key_a', 0, limits)
     expect(charge).toMatchObject({ ok: true, remaining: null })

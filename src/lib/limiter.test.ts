@@ -174,6 +174,30 @@ describe('what is given back', () => {
   })
 })
 
+describe('what is rolled back', () => {
+  test('counts no more, however many there were, and what was there before counts as ever', () => {
+    const one = limiter.windowsOf('id', [perMinute(5)], 'one')
+    const other = limiter.windowsOf('id', [perMinute(4)], 'other')
+    one.take()
+    now += 1_000
+    const before = one.status()
+    expect([one.take(), other.take(), one.take(), other.take()]).toEqual([true, true, true, false])
+    one.rollBack(2)
+    other.rollBack(1)
+    expect(one.status()).toEqual(before)
+    one.giveBack()
+    expect(one.status()).toEqual(before)
+    expect(times(9, () => one.take())).toBe(4)
+  })
+
+  test('is nothing where there are no limits', () => {
+    const windows = limiter.windowsOf('id', [])
+    windows.take()
+    windows.rollBack(1)
+    expect(limiter.size).toBe(0)
+  })
+})
+
 describe('the windows of an id', () => {
   test('are the same object for the same limits, so that judging a key again begins nothing anew', () => {
     const windows = limiter.windowsOf('id', [perMinute(2)])

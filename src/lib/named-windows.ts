@@ -19,6 +19,11 @@ export type Windows = {
   take(): boolean
   /** Undoes the latest `take`, when it returned true: within the same synchronous step, and once. */
   giveBack(): void
+  /**
+   * Undoes so many of the takes that returned true, the latest, when what they were all for has failed: within the same
+   * synchronous step, and without those that were given back already.
+   */
+  rollBack(takes: number): void
   status(): LimitStatus[]
   /** Whole seconds after which no limit is full any more, as far as nothing else comes in between: 1 at least. */
   retryAfterSeconds(): number
@@ -120,6 +125,13 @@ export class Member implements Windows {
     if (!this.#shared.isFresh) return
     this.#shared.isFresh = false
     this.#shared.log.removeLatest()
+  }
+
+  rollBack(takes: number): void {
+    const { log } = this.#shared
+    this.#shared.isFresh = false
+    // Nothing was counted without limits.
+    if (log.rules.length > 0) for (let count = 0; count < takes; count += 1) log.removeLatest()
   }
 
   status(): LimitStatus[] {
