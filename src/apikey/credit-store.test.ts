@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -244,6 +244,39 @@ describe('with another process on the file', () => {
     folder = mkdtempSync(join(tmpdir(), 'apikey-credits-'))
   })
   afterEach(() => rmSync(folder, { recursive: true }))
+
+  test('commits wait for the disk, and another thread copies the log, which stays short for all that', async () => {
+    const path = join(folder, 'keys.sqlite')
+    const file = openKeyDatabase(path)
+    giveCredits(file, 'key_a', { remaining: 10_000, refilledAt: now })
+    const levels = new Set<string>()
+    const pragmas = (): string =>
+      ['synchronous', 'wal_autocheckpoint']
+        .flatMap(name => file.query(`PRAGMA ${name}`).values().flat())
+        .join()
+    const before = pragmas()
+    const spending = createCreditStore({
+      database: file,
+      clock: () => {
+        levels.add(pragmas())
+        return now
+      },
+    })
+    let longest = 0
+    for (let count = 0; count < 3_000; count += 1) {
+      await spending.spendAll([{ lineageId: 'key_a', cost: 1 }])
+      longest = Math.max(longest, statSync(`${path}-wal`).size)
+      if (count > 0) continue
+      expect([[...levels], pragmas()]).toEqual([['2,0'], before])
+      // The rest is about the log, and none of it about the time that disks take.
+      file.run('PRAGMA synchronous = OFF')
+    }
+    // A page and its header each; beyond 750 of them it begins anew, and not at every one.
+    expect(longest).toBeGreaterThan(250 * 4_120)
+    expect(longest).toBeLessThan(1_500 * 4_120)
+    expect(balanceOf(file, 'key_a')).toBe(7_000)
+    file.close()
+  })
 
   test('a debit waits until the file is free, and then counts once', async () => {
     const path = join(folder, 'keys.sqlite')

@@ -7,6 +7,7 @@ import { retryBusy } from '../lib/sqlite.ts'
 import { asOf, type CreditRow, mostCredits, ofLineage, refillOf } from './credit-rows.ts'
 import { nextRefillAt } from './refill.ts'
 import { apiKeys, keyCredits } from './schema.ts'
+import { type Checkpoints, createCheckpoints } from './usage-checkpoints.ts'
 
 /** The windows of one request, all or none of them. Synchronous, since nothing may come between them and the debit. */
 export type Admission = {
@@ -60,15 +61,29 @@ export type CreditStore = {
   spendAll(debits: readonly Debit[], returned?: readonly Return[]): Promise<readonly Spent[]>
 }
 
+/** What became of the debits of a transaction, and how many balances it wrote. */
+type Settled = { readonly outcomes: readonly Spent[]; readonly written: number }
+
 type Line = { readonly read: CreditRow; row: CreditRow }
+
+/** Balances that are one page of the log at worst, for each of the three pages of a key that checkpoints reckon with. */
+const balancesPerKey = 3
+
+/** How long a transaction waits for the log to be copied, milliseconds. Then it only gets longer. */
+const longestCopy = 250
+
+export type CreditStoreOptions = {
+  readonly database: Database
+  readonly clock: Clock
+  /** Those of whoever else writes to the database by the thousand. */
+  readonly checkpoints?: Checkpoints
+}
 
 export const createCreditStore = ({
   database,
   clock,
-}: {
-  readonly database: Database
-  readonly clock: Clock
-}): CreditStore => {
+  checkpoints = createCheckpoints(database),
+}: CreditStoreOptions): CreditStore => {
   const db = drizzle({ client: database })
   const lineageId = sql.placeholder('lineageId')
 
@@ -125,7 +140,7 @@ export const createCreditStore = ({
     debits: readonly Debit[],
     returned: readonly Return[],
     taken: Map<Admission, number>,
-  ): readonly Spent[] => {
+  ): Settled => {
     const now = clock()
     const lines = new Map<string, Line | null>()
     const lineOf = (id: string): Line | null => {
@@ -155,6 +170,7 @@ export const createCreditStore = ({
       }
       return outcome
     })
+    let written = 0
     for (const [id, line] of lines) {
       if (line === null) continue
       const { read, row } = line
@@ -163,11 +179,12 @@ export const createCreditStore = ({
       if (write.get({ lineageId: id, remaining, refilledAt, before: read.remaining }) === undefined) {
         throw new Error('A balance was written in the midst of a transaction')
       }
+      written += 1
     }
-    return outcomes
+    return { outcomes, written }
   }
 
-  const attempt = (debits: readonly Debit[], returned: readonly Return[]): readonly Spent[] => {
+  const attempt = (debits: readonly Debit[], returned: readonly Return[]): Settled => {
     if (database.inTransaction) throw new Failure('unavailable', { retryAfterSeconds: 1 })
     const taken = new Map<Admission, number>()
     try {
@@ -178,5 +195,23 @@ export const createCreditStore = ({
     }
   }
 
-  return { spendAll: (debits, returned = []) => retryBusy(() => attempt(debits, returned)) }
+  /** The log can only begin anew when nobody writes while it is copied. It is another thread that copies. */
+  let copying: Promise<void> | null = null
+  const copy = (written: number): void => {
+    const copied = checkpoints.wrote(Math.ceil(written / balancesPerKey)).then(() => {
+      if (copying === copied) copying = null
+    })
+    copying = copied
+  }
+
+  return {
+    spendAll: async (debits, returned = []) => {
+      if (copying !== null) await Promise.race([copying, Bun.sleep(longestCopy)])
+      const { outcomes, written } = await retryBusy(() =>
+        checkpoints.durably(() => attempt(debits, returned)),
+      )
+      if (written > 0) copy(written)
+      return outcomes
+    },
+  }
 }

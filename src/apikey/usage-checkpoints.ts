@@ -10,6 +10,8 @@ import { resolve as resolvePath } from 'node:path'
 export type Checkpoints = {
   /** Runs a synchronous write whose commit neither waits for the disk nor copies the log. */
   apart<Result>(write: () => Result): Result
+  /** Runs a synchronous write whose commit waits for the disk as ever, but does not copy the log. */
+  durably<Result>(write: () => Result): Result
   /** Tells how much was written so, in keys. Resolves when the log is short again, which is at once as a rule. */
   wrote(keys: number): Promise<void>
 }
@@ -119,6 +121,17 @@ export const createCheckpoints = (database: Database): Checkpoints => {
         return write()
       } finally {
         database.run(`PRAGMA synchronous = ${level}`)
+        database.run(`PRAGMA wal_autocheckpoint = ${pages}`)
+      }
+    },
+
+    durably: write => {
+      if (!isLogged || isBroken || database.inTransaction) return write()
+      const pages = numberOf(database, 'wal_autocheckpoint')
+      database.run('PRAGMA wal_autocheckpoint = 0')
+      try {
+        return write()
+      } finally {
         database.run(`PRAGMA wal_autocheckpoint = ${pages}`)
       }
     },

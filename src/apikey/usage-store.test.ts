@@ -42,6 +42,7 @@ describe('a transaction of uses', () => {
       time += commit
       return result
     },
+    durably: write => write(),
     wrote: async () => undefined,
   }
   beforeEach(() => {
