@@ -146,7 +146,7 @@ export const createLedger = ({
     const pause = againAt - monotonic()
     // After whatever else has come in this turn.
     if (pause <= 0) setImmediate(run)
-    else setTimeout(run, pause)
+    else setTimeout(run, Math.ceil(pause))
   }
 
   return {
