@@ -30,6 +30,7 @@ import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { createSubjectFeed, type SubjectFeed } from './subject-feed.ts'
 import { resolveIssuer } from './token-source.ts'
 import { createUsage, type Usage } from './usage.ts'
+import { createCheckpoints } from './usage-checkpoints.ts'
 import { createUsageStore } from './usage-store.ts'
 
 type Opened = {
@@ -113,7 +114,8 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     const limiter = openLimiter({ database, clock: options.clock, log })
     if (typeof given === 'string') settle(database)
     const store = createSqliteKeyStore({ database, clock, ...(emit === undefined ? {} : { emit }) })
-    const usage = createUsage({ store: createUsageStore({ database }), clock })
+    const checkpoints = createCheckpoints(database)
+    const usage = createUsage({ store: createUsageStore({ database, checkpoints }), clock })
     const followed =
       feed === null
         ? null
@@ -136,7 +138,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       store,
       usage,
       limiter,
-      ledger: createLedger({ store: createCreditStore({ database, clock }) }),
+      ledger: createLedger({ store: createCreditStore({ database, clock, checkpoints }) }),
       useOf: createKeyUses(limiter, options.defaultLimits ?? defaultKeyLimits),
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),

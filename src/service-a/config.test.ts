@@ -36,6 +36,8 @@ describe('the settings of service-a', () => {
       CREDENTIAL_CACHE_ENTRIES: 100_000,
       FAILURES_PER_ADDRESS_PER_MINUTE: 300,
       FAILURES_PER_KEY_PER_MINUTE: 60,
+      KEY_LIMIT_PER_MINUTE: 6_000,
+      KEYS_PER_OWNER: 100,
     })
   })
 
@@ -54,9 +56,18 @@ describe('the settings of service-a', () => {
       STALE_MODE: 'wrong-value',
       FAILURES_PER_ADDRESS_PER_MINUTE: 'wrong-value',
       FAILURES_PER_KEY_PER_MINUTE: 'wrong-value',
+      KEY_LIMIT_PER_MINUTE: 'wrong-value',
+      KEYS_PER_OWNER: 'wrong-value',
+      KEY_LIFE_DAYS: 'wrong-value',
+      KEY_MAX_LIFE_DAYS: 'wrong-value',
     }
     expect(new Set(names(wrong))).toEqual(new Set(Object.keys(wrong)))
     expect(faultsOf(wrong)?.join()).not.toContain('wrong-value')
+  })
+
+  test('a key lives no longer by default than it may', () => {
+    expect(names({ KEY_LIFE_DAYS: '31', KEY_MAX_LIFE_DAYS: '30' })).toEqual(['KEY_LIFE_DAYS'])
+    expect(faultsOf({ KEY_LIFE_DAYS: '30', KEY_MAX_LIFE_DAYS: '30' })).toBeNull()
   })
 
   test('a service that follows nobody starts on a developer’s machine, and nowhere else', () => {

@@ -75,6 +75,37 @@ export const ServiceConfig = Type.Object({
     minimum: 0,
     maximum: 60_000,
   }),
+  KEY_LIMIT_PER_MINUTE: setting.integer({
+    description: 'Requests in any minute of a key that has no limits of its own; 0 for no limit.',
+    mend: 'a number from 0 to 10000',
+    default: 6_000,
+    minimum: 0,
+    maximum: 10_000,
+  }),
+  KEYS_PER_OWNER: setting.integer({
+    description: 'Keys that one owner may have.',
+    mend: 'a number from 1 to 10000',
+    default: 100,
+    minimum: 1,
+    maximum: 10_000,
+  }),
+  KEY_LIFE_DAYS: Type.Optional(
+    setting.integer({
+      description:
+        'How long a key lives whose maker does not say; without it for ever, or as long as KEY_MAX_LIFE_DAYS has it.',
+      mend: 'a number of days from 1 to 36500',
+      minimum: 1,
+      maximum: 36_500,
+    }),
+  ),
+  KEY_MAX_LIFE_DAYS: Type.Optional(
+    setting.integer({
+      description: 'The longest life that people may give their keys, `api-keys:manage` aside.',
+      mend: 'a number of days from 1 to 36500',
+      minimum: 1,
+      maximum: 36_500,
+    }),
+  ),
   API_KEY_PREFIX: setting.text({
     description: 'Begins every key that is made here; tells environments apart, as in `lk_test`.',
     mend: 'a small letter, then up to 15 of a-z, 0-9 and _',
@@ -116,12 +147,18 @@ const clientFaults = ({ LOGIN_URL = '', CLIENT_ID, CLIENT_SECRET }: Given): stri
       ]
 }
 
+const lifeFaults = ({ KEY_LIFE_DAYS, KEY_MAX_LIFE_DAYS }: Given): string[] =>
+  (KEY_LIFE_DAYS ?? 0) <= (KEY_MAX_LIFE_DAYS ?? Number.POSITIVE_INFINITY)
+    ? []
+    : ['KEY_LIFE_DAYS is more than KEY_MAX_LIFE_DAYS: make it as many days or fewer.']
+
 /** @throws ConfigError with every fault. */
 export const readServiceConfig = (env: Env): ServiceConfig => {
   const config = readConfig(ServiceConfig, env, given => [
     ...commonFaults(given),
     // Where the address itself is bad, nothing follows from it.
     ...(given.LOGIN_URL === undefined ? [] : [...addressFaults(given), ...clientFaults(given)]),
+    ...lifeFaults(given),
   ])
   return { ...config, ISSUER: config.ISSUER ?? config.LOGIN_URL }
 }

@@ -15,7 +15,6 @@ import { documents } from './schema.ts'
 
 const maxDocuments = 1_000
 const namePattern = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/
-
 const Entry = t.Object({ name: t.String(), etag: t.String(), createdAt: t.String(), updatedAt: t.String() })
 
 type Listed = Omit<typeof documents.$inferSelect, 'ownerId' | 'content'>
@@ -125,6 +124,7 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
       },
       {
         permission: 'documents:write',
+        cost: 1,
         body: t.Unknown(),
         response: { 200: Entry, 201: Entry },
         detail: { summary: 'Write a document', description: 'Any JSON up to 64 KiB, on If-Match terms.' },

@@ -9,6 +9,8 @@ const roles = {
   admin: ['documents:read', 'documents:write', 'api-keys:*'],
 } as const
 
+const daySeconds = 86_400
+
 export type GuardSettings = Pick<
   ServiceConfig,
   'ISSUER' | 'AUDIENCE' | 'LOGIN_URL' | 'JWT_SECRET' | 'API_KEY_PREFIX' | 'ALLOW_INSECURE_LOGIN'
@@ -23,6 +25,10 @@ export type GuardSettings = Pick<
       | 'CREDENTIAL_CACHE_ENTRIES'
       | 'FAILURES_PER_ADDRESS_PER_MINUTE'
       | 'FAILURES_PER_KEY_PER_MINUTE'
+      | 'KEY_LIMIT_PER_MINUTE'
+      | 'KEYS_PER_OWNER'
+      | 'KEY_LIFE_DAYS'
+      | 'KEY_MAX_LIFE_DAYS'
     >
   >
 
@@ -45,6 +51,10 @@ export const createServiceGuard = (
     CREDENTIAL_CACHE_ENTRIES,
     FAILURES_PER_ADDRESS_PER_MINUTE: perAddress,
     FAILURES_PER_KEY_PER_MINUTE: perKey,
+    KEY_LIMIT_PER_MINUTE: limit,
+    KEYS_PER_OWNER: keysPerOwner,
+    KEY_LIFE_DAYS: lifeDays,
+    KEY_MAX_LIFE_DAYS: maxLifeDays,
   }: GuardSettings,
   { database, clock, log }: { database: Database; clock: Clock; log?: FeedLog },
 ) =>
@@ -62,6 +72,16 @@ export const createServiceGuard = (
     failures: {
       ...(perAddress === undefined ? {} : { perAddress: perAddress === 0 ? null : perAddress }),
       ...(perKey === undefined ? {} : { perKey: perKey === 0 ? null : perKey }),
+    },
+    ...(limit === undefined
+      ? {}
+      : { defaultLimits: limit === 0 ? [] : [{ name: 'default', limit, windowSeconds: 60 }] }),
+    ...(keysPerOwner === undefined ? {} : { keysPerOwner }),
+    ceilings: {
+      life: {
+        ...(lifeDays === undefined ? {} : { defaultSeconds: lifeDays * daySeconds }),
+        ...(maxLifeDays === undefined ? {} : { maxSeconds: maxLifeDays * daySeconds }),
+      },
     },
     issuer: ISSUER,
     audience: AUDIENCE,

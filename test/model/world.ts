@@ -102,6 +102,7 @@ export const startWorld = async (): Promise<World> => {
       MAX_STALENESS_SECONDS: String(maxStalenessSeconds),
       // Dead tokens are tried again and again, all of them from here.
       FAILURES_PER_ADDRESS_PER_MINUTE: '0',
+      KEY_LIMIT_PER_MINUTE: '0',
       LOG_LEVEL: 'info',
     },
   })

@@ -161,7 +161,7 @@ beforeAll(async () => {
     'admin-password': `${password}\n`,
   })
   const start = (mode: Mode): Machine => {
-    const settings = `STALE_MODE=${mode} MAX_STALENESS_SECONDS=${maxStalenessMs / 1_000} FAILURES_PER_ADDRESS_PER_MINUTE=0 METRICS_TOKEN='${metricsToken}' PORT=${urls[mode].slice(-4)} `
+    const settings = `STALE_MODE=${mode} MAX_STALENESS_SECONDS=${maxStalenessMs / 1_000} FAILURES_PER_ADDRESS_PER_MINUTE=0 KEY_LIMIT_PER_MINUTE=0 METRICS_TOKEN='${metricsToken}' PORT=${urls[mode].slice(-4)} `
     const command = commands.onService.replace('./latchkey', `${settings}./latchkey`)
     return startMachine(names.service, command, { 'client-secret': `${secret}\n` })
   }

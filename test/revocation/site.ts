@@ -138,6 +138,7 @@ export const startSite = async ({ staleModes, maxStalenessSeconds }: SiteOptions
           STALE_MODE: staleMode,
           // Dead tokens are tried again and again, all of them from here.
           FAILURES_PER_ADDRESS_PER_MINUTE: '0',
+          KEY_LIMIT_PER_MINUTE: '0',
           ...client,
         },
       })

@@ -19,11 +19,12 @@ export const startSharedSite = async (): Promise<SharedSite> => {
   const following = createFollowing()
   const secret = randomBytes(32).toString('base64url')
   const quiet = { LOG_LEVEL: 'info' }
+  const unlimited = { KEY_LIMIT_PER_MINUTE: '0' }
   const site = await startSite({
     mode: 'HS256',
     secret,
     login: { ...following.login, ...quiet },
-    service: { ...following.service, ...quiet },
+    service: { ...following.service, ...quiet, ...unlimited },
   })
   const services = [site.service]
   return {
@@ -34,7 +35,13 @@ export const startSharedSite = async (): Promise<SharedSite> => {
       const added = await startRole(site.stage, {
         role: 'service-a',
         folder: site.service.folder,
-        settings: { LOGIN_URL: site.login.url, JWT_SECRET: secret, ...following.service, ...quiet },
+        settings: {
+          LOGIN_URL: site.login.url,
+          JWT_SECRET: secret,
+          ...following.service,
+          ...quiet,
+          ...unlimited,
+        },
       })
       await waitUntilReady(added.url)
       services.push(added)
