@@ -125,9 +125,13 @@ describe('what it tells', () => {
     let lost = 0
     const cache = { size: 3, hits: 40, misses: 5 }
     await using served = serve(
-      new Elysia()
-        .use(problems)
-        .use(metrics({ problems, service: 'test', keys: { usageLost: () => lost, cache } })),
+      new Elysia().use(problems).use(
+        metrics({
+          problems,
+          service: 'test',
+          keys: { usageLost: () => lost, limitOverflows: () => 11, cache },
+        }),
+      ),
     )
     const read = async () =>
       sampleOf(await (await fetch(`${served.url}/metrics`)).text(), 'latchkey_key_usage_lost_total')
@@ -138,6 +142,7 @@ describe('what it tells', () => {
       text: await answer.text(),
     }))
     expect(text).toContain('\nlatchkey_verified_credentials 3\n')
+    expect(sampleOf(text, 'latchkey_limit_overflows_total')).toBe('11')
     expect(text).toContain('latchkey_credential_lookups_total{result="hit"} 40\n')
     expect(text).toContain('latchkey_credential_lookups_total{result="miss"} 5\n')
     expect((await fromHere()).text).not.toContain('latchkey_key_usage')

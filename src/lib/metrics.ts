@@ -68,11 +68,13 @@ const addFeedMetrics = (registers: Registry[], feed: () => FeedGauges | null): v
 export type KeyGauges = {
   /** Uses that were never counted. */
   usageLost(): number
+  /** Requests that were refused since there was no room left to count them within their limits. */
+  limitOverflows(): number
   /** What is remembered of verified credentials. */
   readonly cache: { readonly size: number; readonly hits: number; readonly misses: number }
 }
 
-const addKeyMetrics = (registers: Registry[], { usageLost, cache }: KeyGauges): void => {
+const addKeyMetrics = (registers: Registry[], { usageLost, limitOverflows, cache }: KeyGauges): void => {
   new Gauge({
     name: 'latchkey_verified_credentials',
     help: 'Keys and tokens that are remembered as verified.',
@@ -99,6 +101,15 @@ const addKeyMetrics = (registers: Registry[], { usageLost, cache }: KeyGauges): 
     collect() {
       this.reset()
       this.inc(usageLost())
+    },
+  })
+  new Counter({
+    name: 'latchkey_limit_overflows_total',
+    help: 'Requests that were refused since there was no memory left to count them within the limits of their key.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(limitOverflows())
     },
   })
 }

@@ -67,6 +67,7 @@ export const createServiceApp = ({
         feed: () => internalsOf(guard).feed(),
         keys: {
           usageLost: () => internalsOf(guard).usage().lost(),
+          limitOverflows: () => internalsOf(guard).limiter().overflows(),
           cache: internalsOf(guard).cache,
         },
         failures: internalsOf(guard).failures,
