@@ -8,6 +8,7 @@ import sql4 from './0004_changed-keys.sql' with { type: 'text' }
 import sql5 from './0005_replaced-keys.sql' with { type: 'text' }
 import sql6 from './0006_key-features.sql' with { type: 'text' }
 import sql7 from './0007_lineage.sql' with { type: 'text' }
+import sql8 from './0008_audit-owners.sql' with { type: 'text' }
 
 export const migrations: MigrationSet = {
   name: 'apikey',
@@ -20,5 +21,6 @@ export const migrations: MigrationSet = {
     { tag: '0005_replaced-keys', sql: sql5 },
     { tag: '0006_key-features', sql: sql6 },
     { tag: '0007_lineage', sql: sql7 },
+    { tag: '0008_audit-owners', sql: sql8 },
   ],
 }

@@ -33,7 +33,7 @@ describe('the audit trail of one key', () => {
     const plan = database
       .query<{ detail: string }, []>(
         `EXPLAIN QUERY PLAN SELECT at, detail FROM api_key_audit
-         WHERE subject_id = 'key_1' AND action = 'api_key.changed' ORDER BY sequence DESC LIMIT 1000`,
+         WHERE subject_id = 'key_1' AND action = 'api_key.changed' ORDER BY at DESC, sequence DESC LIMIT 1000`,
       )
       .all()
     expect(plan.map(({ detail }) => detail)).toEqual([

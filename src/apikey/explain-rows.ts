@@ -69,7 +69,7 @@ export const createExplainRows = (database: Database): ExplainRows => {
         .select({ at: apikeyAudit.at, detail: apikeyAudit.detail })
         .from(apikeyAudit)
         .where(and(eq(apikeyAudit.subjectId, id), eq(apikeyAudit.action, 'api_key.changed')))
-        .orderBy(desc(apikeyAudit.sequence))
+        .orderBy(desc(apikeyAudit.at), desc(apikeyAudit.sequence))
         .limit(mostChanges)
         .all()
         .find(({ detail }) => isTurningOff(detail))?.at ?? null,

@@ -53,6 +53,8 @@ export const apiKeys = sqliteTable(
     index('api_keys_by_time').on(table.createdAt, table.id),
     index('api_keys_by_lineage').on(table.lineageId).where(sql`lineage_id IS NOT NULL`),
     index('api_keys_by_expiry').on(table.expiresAt).where(sql`expires_at IS NOT NULL AND revoked_at IS NULL`),
+    // What is past its time in the trail, too, is found by when it ended.
+    index('api_keys_by_revocation').on(table.revokedAt).where(sql`revoked_at IS NOT NULL`),
   ],
 )
 
@@ -115,10 +117,20 @@ export const keyUsage = sqliteTable(
   ],
 )
 
-export const apikeyAudit = sqliteTable('api_key_audit', auditColumns(), table => [
-  // Asked of one key, the last change first: within a subject the rows are in the order of `sequence`.
-  index('api_key_audit_by_subject').on(table.subjectId),
-])
+export const apikeyAudit = sqliteTable(
+  'api_key_audit',
+  {
+    ...auditColumns(),
+    /** Who owned the key when it happened, and may read the row; null for what only admins read. */
+    ownerId: text('owner_id'),
+  },
+  table => [
+    // Each in the order of time, and of `sequence` within a millisecond: the key of the table stands in every index.
+    index('api_key_audit_by_subject').on(table.subjectId, table.at),
+    index('api_key_audit_by_owner').on(table.ownerId, table.at),
+    index('api_key_audit_by_time').on(table.at),
+  ],
+)
 
 /** Owners and callers as the change feed tells of them: users and service accounts. */
 export const subjects = sqliteTable(

@@ -46,14 +46,25 @@ export const countOwned = (tx: KeyTransaction, ownerId: string, now: number): nu
     )
     .get()?.keys ?? 0
 
-/** A row of the audit trail, in the transaction of what it tells of. */
+/** Who owns a key at this point of the transaction. */
+export const ownerOf = (keyId: string) =>
+  sql<string | null>`(SELECT ${apiKeys.ownerId} FROM ${apiKeys} WHERE ${apiKeys.id} = ${keyId})`
+
+/**
+ * A row of the audit trail, in the transaction of what it tells of. It may be read by whoever owns the key by then,
+ * unless another owner is named; where there is no key to it, by admins only.
+ */
 export const writeAudit = (
   tx: KeyTransaction,
   at: number,
   action: `api_key.${string}`,
-  subjectId: string,
+  subjectId: string | null,
   detail: Record<string, unknown>,
   { actorId, address, requestId }: AuditContext,
+  ownerId?: string,
 ): void => {
-  tx.insert(apikeyAudit).values({ at, action, subjectId, detail, actorId, address, requestId }).run()
+  const owner = ownerId ?? (subjectId === null ? null : ownerOf(subjectId))
+  tx.insert(apikeyAudit)
+    .values({ at, action, subjectId, detail, actorId, address, requestId, ownerId: owner })
+    .run()
 }

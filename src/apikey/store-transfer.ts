@@ -96,7 +96,8 @@ export const transferKeys = (
   }
   for (const { id } of moved) {
     const detail = { before: { ownerId: from }, after: { ownerId: to } }
-    writeAudit(tx, now, 'api_key.transferred', id, detail, context)
+    // A row of the one who had the key, to whom it would be gone without a word.
+    writeAudit(tx, now, 'api_key.transferred', id, detail, context, from)
   }
   const left = tx
     .select({ keys: count() })

@@ -90,9 +90,10 @@ export const createSubjectRows = ({ database, clock, emit = () => {} }: SubjectR
     action: string,
     subjectId: string,
     detail: Record<string, unknown>,
+    ownerId: string | null,
   ): void => {
     tx.insert(apikeyAudit)
-      .values({ at: clock(), action, subjectId, detail, ...bySystem })
+      .values({ at: clock(), action, subjectId, detail, ownerId, ...bySystem })
       .run()
   }
 
@@ -112,7 +113,7 @@ export const createSubjectRows = ({ database, clock, emit = () => {} }: SubjectR
       .returning({ id: apiKeys.id, name: apiKeys.name })
       .all()
     for (const { id, name } of revoked) {
-      audit(tx, 'api_key.revoked', id, { name, ownerId, reason: 'owner_deleted' })
+      audit(tx, 'api_key.revoked', id, { name, ownerId, reason: 'owner_deleted' }, ownerId)
     }
     return [
       ...revoked.map(
@@ -152,7 +153,7 @@ export const createSubjectRows = ({ database, clock, emit = () => {} }: SubjectR
               putSubject.run({ ...subject, tokensSince: subject.tokensSince ?? null })
               if (subject.revokesKeys) events.push(...revokeKeys(tx, subject.id))
               if (subject.restoredFrom !== null) {
-                audit(tx, 'subject.restored', subject.id, { from: subject.restoredFrom })
+                audit(tx, 'subject.restored', subject.id, { from: subject.restoredFrom }, null)
               }
             }
             for (const one of batch.ended) putEnded.run(one)
