@@ -199,6 +199,7 @@ describe('latchkey keys rotate, revoke and transfer', () => {
     expect(terminal.errors()).toContain('The API key has been replaced by another.\n')
     expect(audit().map(({ action, actor_id: actor }) => [action, actor])).toEqual([
       ['api_key.created', null],
+      ['api_key.created', null],
       ['api_key.rotated', null],
     ])
   })

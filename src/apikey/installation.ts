@@ -27,6 +27,7 @@ import {
   defaultPrefix,
 } from './options.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
+import { type AuditTrail, createAuditTrail } from './store-audit.ts'
 import { createSubjectFeed, type SubjectFeed } from './subject-feed.ts'
 import { resolveIssuer } from './token-source.ts'
 import { createUsage, type Usage } from './usage.ts'
@@ -41,6 +42,7 @@ type Opened = {
   readonly limiter: Limiter
   readonly ledger: Ledger
   readonly useOf: (key: KeyRecord) => KeyUse
+  readonly audit: AuditTrail
   readonly watch: KeyWatch
   readonly feed: SubjectFeed | null
   /** Tells of keys that expire soon; null where nobody listens. */
@@ -140,6 +142,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       limiter,
       ledger: createLedger({ store: createCreditStore({ database, clock, checkpoints }) }),
       useOf: createKeyUses(limiter, options.defaultLimits ?? defaultKeyLimits),
+      audit: createAuditTrail({ database }),
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,

@@ -9,6 +9,7 @@ import type { Failures } from './failures.ts'
 import type { Keys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
 import type { KeyStore } from './store.ts'
+import type { AuditTrail } from './store-audit.ts'
 import type { FeedStatus, SubjectFeed } from './subject-feed.ts'
 import type { Usage } from './usage.ts'
 
@@ -24,6 +25,7 @@ export type ApikeyInternals = {
   readonly ledger: () => Ledger
   /** Takes what a request uses of a key. */
   readonly admissions: Admissions
+  readonly audit: () => AuditTrail
   /** What was verified a moment ago. */
   readonly cache: VerifiedCache<Remembered>
   /** Counts requests whose credential is not right, and throttles them. */

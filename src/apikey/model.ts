@@ -2,7 +2,6 @@ import { Type } from '@sinclair/typebox'
 import { t } from 'elysia'
 import { type Clock, isoTime, isoTimeOrNull } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
-import { pageQuery } from '../lib/page-query.ts'
 import { permissionPattern } from '../lib/permission.ts'
 import { printablePattern } from '../lib/text.ts'
 import { CreditsInput } from './credit-model.ts'
@@ -16,7 +15,8 @@ const KeyName = t.String({
   pattern: printablePattern,
   description: 'For people',
 })
-const Permission = t.String({ pattern: permissionPattern, description: 'resource:action, * for any' })
+export const permissionText = (description: string) => t.String({ pattern: permissionPattern, description })
+const Permission = permissionText('resource:action, * for any')
 const Permissions = t.Array(Permission, { maxItems: 100 })
 const Time = t.String({ format: 'date-time', description: 'ISO 8601' })
 /** RFC 3339 section 5.6. Elysia's `date-time` alone also takes other forms, some without a zone. */
@@ -37,6 +37,7 @@ export const ApiKey = t.Object({
   updatedAt: Time,
   rotatedFrom: t.Nullable(t.String()),
   rotatedTo: t.Nullable(t.String()),
+  revokedAt: t.Nullable(Time),
   lastUsedAt: t.Nullable(
     t.String({ format: 'date-time', description: 'Written in the background, within a minute or so' }),
   ),
@@ -57,7 +58,7 @@ export const ApiKeyList = t.Object({ items: t.Array(ApiKey), nextCursor: t.Nulla
 
 const strict = { additionalProperties: false } as const
 
-const ownerId = (description: string) => t.String({ minLength: 1, maxLength: 128, description })
+export const ownerId = (description: string) => t.String({ minLength: 1, maxLength: 128, description })
 
 const AllowedNetworks = t.Array(t.String({ minLength: 1, maxLength: 49 }), {
   minItems: 1,
@@ -133,18 +134,6 @@ export const TransferredKeys = t.Object({
   remaining: Type.Integer({ description: 'Live keys that the old owner still has' }),
 })
 
-export const ListQuery = t.Object({
-  ...pageQuery,
-  owner: t.Optional(ownerId('For admins: keys of this user or service account')),
-  usedSince: t.Optional(
-    t.String({
-      format: 'date-time',
-      pattern: timePattern,
-      description: 'Only keys that work now and were used at or after this time: what would be missed',
-    }),
-  ),
-})
-
 /** The public form of a stored key: every member is named, so that a new column stays inside until it is let out. */
 export const toApiKey = (key: KeyRecord): ApiKey => ({
   id: key.id,
@@ -160,6 +149,7 @@ export const toApiKey = (key: KeyRecord): ApiKey => ({
   updatedAt: isoTime(key.updatedAt),
   rotatedFrom: key.rotatedFrom,
   rotatedTo: key.rotatedTo,
+  revokedAt: isoTimeOrNull(key.revokedAt),
   lastUsedAt: isoTimeOrNull(key.lastUsedAt),
   lastUsedAddress: key.lastUsedAddress,
   metadata: key.metadata,
@@ -192,16 +182,18 @@ export const toExpiry = (time: string | null | undefined, clock: Clock): number 
   return milliseconds
 }
 
+/** A time in a query: see {@link toTime}. */
+export const queryTime = (description: string) =>
+  t.String({ format: 'date-time', pattern: timePattern, description })
+
 /**
- * A time of a query, in milliseconds; null when it is absent.
+ * A time of a query, in milliseconds; undefined when it is absent.
  *
  * @throws Failure `invalid_request` for a day that no calendar has.
  */
-export const toUsedSince = (time: string | undefined): number | null => {
-  if (time === undefined) return null
+export const toTime = (field: string, time: string | undefined): number | undefined => {
+  if (time === undefined) return undefined
   const milliseconds = Date.parse(time)
   if (!Number.isNaN(milliseconds) && isOnCalendar(time)) return milliseconds
-  throw new Failure('invalid_request', {
-    errors: [{ field: 'usedSince', rule: 'must be a day of the calendar' }],
-  })
+  throw new Failure('invalid_request', { errors: [{ field, rule: 'must be a day of the calendar' }] })
 }

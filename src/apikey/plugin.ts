@@ -160,6 +160,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     limiter: () => open().limiter,
     ledger: () => open().ledger,
     admissions,
+    audit: () => open().audit,
     cache,
     feed: () => open().feed,
     clock,

@@ -30,6 +30,8 @@ describe('every route of an app behind the guard', () => {
       ['POST', '/api-keys', 'any', false],
       ['GET', '/api-keys', 'any', false],
       ['GET', '/api-keys/key_0123456789abcdef', 'any', false],
+      ['POST', '/api-keys/find', 'any', false],
+      ['GET', '/api-keys/audit', 'any', false],
       ['GET', '/api-keys/key_0123456789abcdef/usage', 'any', false],
       ['GET', '/api-keys/key_0123456789abcdef/credits', 'any', false],
       ['POST', '/api-keys/key_0123456789abcdef/credits', 'any', false],

@@ -299,6 +299,7 @@ describe('in any app', () => {
     expect(rows).toEqual([
       ['api_key.created', made, 'usr_ann', 'r1'],
       ['api_key.changed', made, 'usr_ann', 'r2'],
+      ['api_key.created', next, 'usr_ann', 'r3'],
       ['api_key.rotated', made, 'usr_ann', 'r3'],
       ['api_key.revoked', next, 'usr_ann', 'r4'],
     ])

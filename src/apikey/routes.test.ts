@@ -44,6 +44,7 @@ describe('POST /api-keys', () => {
       updatedAt: iso(now),
       rotatedFrom: null,
       rotatedTo: null,
+      revokedAt: null,
       lastUsedAt: null,
       lastUsedAddress: null,
       metadata: null,

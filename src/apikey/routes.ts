@@ -1,28 +1,26 @@
 import { type Context, Elysia, status, t } from 'elysia'
-import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
-import { limitOf } from '../lib/page-query.ts'
 import { allows } from '../lib/permission.ts'
 import type { Problems } from '../lib/problem.ts'
 import { auditContextOf } from '../lib/request.ts'
+import { auditRoutes } from './audit-routes.ts'
 import type { Ceilings } from './ceilings.ts'
 import { creditRoutes } from './credit-routes.ts'
+import { findRoutes } from './find-routes.ts'
 import { internalsOf } from './internals.ts'
 import type { IssuedKey } from './keys.ts'
+import { listRoutes } from './list-routes.ts'
 import {
   ApiKey,
-  ApiKeyList,
   ApiKeyWithSecret,
   ChangeKeyBody,
   CreateKeyBody,
   defaultGraceSeconds,
-  ListQuery,
   RotateKeyBody,
   TransferKeysBody,
   TransferredKeys,
   toApiKey,
   toExpiry,
-  toUsedSince,
 } from './model.ts'
 import { createOwners, type FindOwner, manageKeys } from './owners.ts'
 import type { Apikey } from './plugin.ts'
@@ -47,7 +45,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
   problems: installed,
   findOwner,
 }: ApikeyRoutesOptions & { readonly auth: Apikey<Permission>; readonly problems: Problems<Code> }) => {
-  const { keys, store, usage, feed, clock, roles, ceilings } = internalsOf(auth)
+  const { keys, store, feed, clock, roles, ceilings } = internalsOf(auth)
 
   const isManager = ({ permissions }: Principal): boolean => allows(permissions, manageKeys)
   const scopeOf = (principal: Principal): KeyScope =>
@@ -92,34 +90,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         detail: { summary: 'Make a key', description: 'The answer holds the key itself, this once.' },
       },
     )
-    .get(
-      '',
-      async ({ principal, query }) => {
-        const { owner, cursor } = query
-        if (owner !== undefined && owner !== principal.ownerId) requireManager(principal)
-        const usedSince = toUsedSince(query.usedSince)
-        // What is only noted so far counts as well: somebody is about to decide by this answer.
-        if (usedSince !== null) await usage().flush()
-        const { items, next } = await store().list({
-          scope: { ownerId: owner ?? principal.ownerId },
-          limit: limitOf(query),
-          after: cursor === undefined ? null : decodeCursor(cursor),
-          usedSince,
-        })
-        return { items: items.map(toApiKey), nextCursor: next === null ? null : encodeCursor(next) }
-      },
-      {
-        permission: 'any',
-        credential: 'jwt',
-        query: ListQuery,
-        response: { 200: ApiKeyList },
-        detail: {
-          summary: 'List keys, oldest first',
-          description:
-            'With `usedSince` only those that work now and were used since: what a disabled owner would stop.',
-        },
-      },
-    )
+    .use(listRoutes({ auth, problems: installed, requireManager }))
     .get(
       '/:id',
       async ({ principal, params }) => toApiKey(await store().find(params.id, scopeOf(principal))),
@@ -130,6 +101,8 @@ export const keyRoutes = <Permission extends string, Code extends string>({
         detail: { summary: 'Read a key' },
       },
     )
+    .use(findRoutes({ auth, problems: installed, scopeOf }))
+    .use(auditRoutes({ auth, problems: installed }))
     .use(usageRoutes({ auth, problems: installed, scopeOf }))
     .use(creditRoutes({ auth, problems: installed, scopeOf, requireManager }))
     .patch(

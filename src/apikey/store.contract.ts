@@ -165,19 +165,18 @@ export const describeKeyStore = (name: string, open: (clock: Clock) => StorePair
     })
 
     describe('changing', () => {
-      test('changes what is named and nothing else, and writes both states', async () => {
+      test('changes what is named and nothing else, and writes that as it was and is', async () => {
         const made = await insert({ permissions: ['a:read'], expiresAt: 9_000 })
         now = 2_000
         const changed = await pair.first.update(made.id, ann, { name: 'ci', expiresAt: null }, context)
         expect(changed).toEqual({ ...made, name: 'ci', expiresAt: null, updatedAt: 2_000 })
         expect(await pair.second.find(made.id, ann)).toEqual(changed)
-        const kept = { permissions: ['a:read'], enabled: true }
         expect(pair.audit().at(-1)).toEqual({
           action: 'api_key.changed',
           subjectId: made.id,
           detail: {
-            before: { ...kept, name: 'test', expiresAt: 9_000 },
-            after: { ...kept, name: 'ci', expiresAt: null },
+            before: { name: 'test', expiresAt: 9_000 },
+            after: { name: 'ci', expiresAt: null },
           },
           ...context,
         })
@@ -217,8 +216,36 @@ export const describeKeyStore = (name: string, open: (clock: Clock) => StorePair
         expect(pair.audit().at(-1)).toMatchObject({
           action: 'api_key.rotated',
           subjectId: made.id,
-          detail: { rotatedTo: next.id, expiresAt: 5_000 },
+          detail: { before: { expiresAt: 90_000 }, after: { rotatedTo: next.id, expiresAt: 5_000 } },
         })
+      })
+
+      test('LOG-01: the successor has a row as a new key has, and one that is ended by it another', async () => {
+        const made = await insert({ name: 'ci', permissions: ['a:read'] })
+        const next = await rotate(made.id, 5_000)
+        now = 2_000
+        const last = await rotate(next.id, 9_000)
+        expect(pair.audit().slice(1)).toMatchObject([
+          {
+            action: 'api_key.created',
+            subjectId: next.id,
+            detail: { name: 'ci', ownerId: 'usr_ann', permissions: ['a:read'], rotatedFrom: made.id },
+            ...context,
+          },
+          { action: 'api_key.rotated', subjectId: made.id },
+          {
+            action: 'api_key.changed',
+            subjectId: made.id,
+            detail: {
+              before: { expiresAt: 5_000 },
+              after: { expiresAt: 2_000 },
+              reason: 'replaced_again',
+            },
+            ...context,
+          },
+          { action: 'api_key.created', subjectId: last.id },
+          { action: 'api_key.rotated', subjectId: next.id },
+        ])
       })
 
       test('the time of grace never goes past the end that the old key had', async () => {

@@ -6,10 +6,12 @@ import { join } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { bySystem } from '../lib/audit.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
+import { createScan } from './scan.ts'
 import { apikeyAudit } from './schema.ts'
 import { type AuditEntry, describeKeyStore, type StorePair } from './store.contract.ts'
 import { createSqliteKeyStore, type KeyStore, type KeyTransfer } from './store.ts'
 import { describeKeyCredits } from './store-credits.contract.ts'
+import { describeKeyList } from './store-list.contract.ts'
 import { describeKeyTransfer } from './store-transfer.contract.ts'
 import { describeKeyUses } from './store-uses.contract.ts'
 import { codeOf, newKey, newMaterial, openKeyDatabase } from './test-store.ts'
@@ -29,9 +31,9 @@ const auditOf = (database: Database): AuditEntry[] =>
     .orderBy(apikeyAudit.sequence)
     .all()
 
-const inMemory = (clock: Clock): StorePair => {
+const inMemory = (clock: Clock, scan = createScan()): StorePair => {
   const database = openKeyDatabase()
-  const store = createSqliteKeyStore({ database, clock })
+  const store = createSqliteKeyStore({ database, clock, scan })
   const uses = createUsageStore({ database })
   return {
     first: store,
@@ -43,13 +45,13 @@ const inMemory = (clock: Clock): StorePair => {
   }
 }
 
-const inFile = (clock: Clock): StorePair => {
+const inFile = (clock: Clock, scan = createScan()): StorePair => {
   const folder = mkdtempSync(join(tmpdir(), 'apikey-'))
   const path = join(folder, 'keys.sqlite')
   const [one, two] = [openKeyDatabase(path), openKeyDatabase(path)]
   return {
-    first: createSqliteKeyStore({ database: one, clock }),
-    second: createSqliteKeyStore({ database: two, clock }),
+    first: createSqliteKeyStore({ database: one, clock, scan }),
+    second: createSqliteKeyStore({ database: two, clock, scan }),
     firstUses: createUsageStore({ database: one }),
     secondUses: createUsageStore({ database: two }),
     audit: () => auditOf(two),
@@ -61,7 +63,13 @@ const inFile = (clock: Clock): StorePair => {
   }
 }
 
-for (const describeStore of [describeKeyStore, describeKeyCredits, describeKeyTransfer, describeKeyUses]) {
+for (const describeStore of [
+  describeKeyStore,
+  describeKeyCredits,
+  describeKeyList,
+  describeKeyTransfer,
+  describeKeyUses,
+]) {
   describeStore('keys in memory', inMemory)
   describeStore('keys in a file with two connections', inFile)
 }

@@ -1,19 +1,24 @@
 import type { Database } from 'bun:sqlite'
-import { and, asc, eq, gt, gte, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Page, type Position, toPage } from '../lib/cursor.ts'
+import type { Page } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
+import { differences, termsOf } from './differences.ts'
 import type { KeyCode } from './errors.ts'
 import type { KeyEvent } from './events.ts'
 import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes.ts'
 import { isExpired, type KeyChanges, type KeyMaterial, type KeyRecord, type NewKey } from './key-record.ts'
+import type { Scan } from './scan.ts'
 import { apiKeys } from './schema.ts'
 import { type CreditChange, type Credits, changeCredits, grantCredits, readCredits } from './store-credits.ts'
+import { createKeyList, type KeyQuery, type KeyScope } from './store-list.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 import { transferKeys } from './store-transfer.ts'
+
+export type { KeyQuery, KeyScope } from './store-list.ts'
 
 export type KeyTransfer = {
   readonly from: string
@@ -30,17 +35,6 @@ export type KeyTransfer = {
 /** Keys as they are now, and how many of the old owner's are left. */
 export type Transferred = { readonly keys: readonly KeyRecord[]; readonly remaining: number }
 
-export type KeyQuery = {
-  readonly scope: KeyScope
-  readonly limit: number
-  readonly after: Position | null
-  /** Only keys that work now and did at or after this time: what would be missed. */
-  readonly usedSince?: number | null
-}
-
-/** Whose keys a caller may touch: one owner's, or everyone's. */
-export type KeyScope = { readonly ownerId: string } | 'all'
-
 /**
  * Where keys are kept. Each method is one decision, taken and written with its audit row in one transaction.
  * A key that is outside the scope, revoked, or was never there is all the same: Failure `api_key_not_found`.
@@ -51,7 +45,10 @@ export type KeyStore = {
   /** A key with its hash, revoked or not, for who presents it. */
   findCredential(id: string): Promise<{ key: KeyRecord; secretHash: string } | null>
   find(id: string, scope: KeyScope): Promise<KeyRecord>
+  /** Looks at a bounded number of keys: a page may be short, or empty, and yet not the last one. */
   list(query: KeyQuery): Promise<Page<KeyRecord>>
+  /** Writes that somebody reads the keys of others, before they do. */
+  noteListing(filters: Record<string, unknown>, context: AuditContext): Promise<void>
   /**
    * @throws Failure `api_key_rotated` for a key that has been replaced: what is left of its life is settled;
    * `api_key_inactive` for another expiry of one that has expired: it would come back to life.
@@ -102,9 +99,6 @@ export type KeyStore = {
   watch(listener: KeyListener): KeyWatch
 }
 
-const inUseSince = (since: number, now: number): SQL | undefined =>
-  and(gte(apiKeys.lastUsedAt, since), eq(apiKeys.enabled, true), unexpired(now))
-
 const named = ({ id, ownerId, name }: Pick<KeyRecord, 'id' | 'ownerId' | 'name'>, at: number) => ({
   at,
   keyId: id,
@@ -119,9 +113,16 @@ export type KeyStoreOptions = {
   readonly clock: Clock
   /** Told of what was committed. */
   readonly emit?: (event: KeyEvent) => void
+  /** How lists go through the table. */
+  readonly scan?: Scan
 }
 
-export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeyStoreOptions): KeyStore => {
+export const createSqliteKeyStore = ({
+  database,
+  clock,
+  emit = () => {},
+  scan,
+}: KeyStoreOptions): KeyStore => {
   const db = drizzle({ client: database })
 
   const changes = createKeyChanges(database)
@@ -166,6 +167,19 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
     return found
   }
 
+  /** What a rotated key replaced itself has an end now. */
+  const endGrace = (tx: KeyTransaction, id: string, now: number, context: AuditContext): void => {
+    const before = tx
+      .select({ expiresAt: apiKeys.expiresAt })
+      .from(apiKeys)
+      .where(and(eq(apiKeys.id, id), gt(apiKeys.expiresAt, now), isNull(apiKeys.revokedAt)))
+      .get()
+    if (before === undefined) return
+    tx.update(apiKeys).set({ expiresAt: now, updatedAt: now }).where(eq(apiKeys.id, id)).run()
+    const detail = { ...differences(before, { expiresAt: now }), reason: 'replaced_again' }
+    writeAudit(tx, now, 'api_key.changed', id, detail, context)
+  }
+
   // On the path of every request that brings a key, so prepared once.
   const credential = db
     .select({ key: recordColumns, secretHash: apiKeys.secretHash })
@@ -185,8 +199,8 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
           .returning(recordColumns)
           .get()
         if (credits !== null) grantCredits(tx, made.lineageId, credits, now)
-        const { name, ownerId, permissions, expiresAt } = key
-        writeAudit(tx, now, 'api_key.created', key.id, { name, ownerId, permissions, expiresAt }, context)
+        const detail = { ...termsOf(made), ...(credits === null ? {} : { credits }) }
+        writeAudit(tx, now, 'api_key.created', key.id, detail, context)
         tell({ type: 'api_key.created', ...named(made, now), actorId: context.actorId })
         return made
       }),
@@ -195,26 +209,10 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
 
     find: async (id, scope) => live(db, id, scope),
 
-    list: async ({ scope, limit, after, usedSince = null }) =>
-      toPage(
-        db
-          .select(recordColumns)
-          .from(apiKeys)
-          .where(
-            and(
-              isNull(apiKeys.revokedAt),
-              within(scope),
-              usedSince === null ? undefined : inUseSince(usedSince, clock()),
-              after === null
-                ? undefined
-                : gt(sql`(${apiKeys.createdAt}, ${apiKeys.id})`, sql`(${after.createdAt}, ${after.id})`),
-            ),
-          )
-          .orderBy(asc(apiKeys.createdAt), asc(apiKeys.id))
-          .limit(limit + 1)
-          .all(),
-        limit,
-      ),
+    list: createKeyList({ database, clock, ...(scan === undefined ? {} : { scan }) }),
+
+    noteListing: (filters, context) =>
+      change(tx => writeAudit(tx, clock(), 'api_key.listed', null, { filters }, context)),
 
     update: (id, scope, { credits, ...wanted }, context) =>
       change((tx, changed) => {
@@ -237,13 +235,7 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
           .get()
         if (after === undefined) throw failure('api_key_not_found')
         changed(id)
-        const pick = ({ name, permissions, enabled, expiresAt }: KeyRecord) => ({
-          name,
-          permissions,
-          enabled,
-          expiresAt,
-        })
-        writeAudit(tx, now, 'api_key.changed', id, { before: pick(before), after: pick(after) }, context)
+        writeAudit(tx, now, 'api_key.changed', id, differences(before, after), context)
         return after
       }),
 
@@ -281,13 +273,12 @@ export const createSqliteKeyStore = ({ database, clock, emit = () => {} }: KeySt
           .run()
         changed(id)
         if (old.rotatedFrom !== null) {
-          tx.update(apiKeys)
-            .set({ expiresAt: now, updatedAt: now })
-            .where(and(eq(apiKeys.id, old.rotatedFrom), gt(apiKeys.expiresAt, now)))
-            .run()
           changed(old.rotatedFrom)
+          endGrace(tx, old.rotatedFrom, now, context)
         }
-        writeAudit(tx, now, 'api_key.rotated', id, { rotatedTo: made.id, expiresAt }, context)
+        const ends = { before: { expiresAt: old.expiresAt }, after: { expiresAt, rotatedTo: made.id } }
+        writeAudit(tx, now, 'api_key.created', made.id, { ...termsOf(made), rotatedFrom: id }, context)
+        writeAudit(tx, now, 'api_key.rotated', id, ends, context)
         const { actorId } = context
         tell({ type: 'api_key.rotated', ...named(old, now), actorId, successorId: made.id })
         return made

@@ -27,6 +27,8 @@ const keyRoutes = [
   'POST /api-keys',
   'GET /api-keys',
   'GET /api-keys/:id',
+  'POST /api-keys/find',
+  'GET /api-keys/audit',
   'GET /api-keys/:id/usage',
   'GET /api-keys/:id/credits',
   'POST /api-keys/:id/credits',

@@ -31,6 +31,7 @@ type PostApiKeys = {
   updatedAt: string
   rotatedFrom: string | null
   rotatedTo: string | null
+  revokedAt: string | null
   lastUsedAt: string | null
   lastUsedAddress: string | null
   metadata: Record<string, unknown> | null
@@ -85,6 +86,7 @@ type GetApiKeys = {
     updatedAt: string
     rotatedFrom: string | null
     rotatedTo: string | null
+    revokedAt: string | null
     lastUsedAt: string | null
     lastUsedAddress: string | null
     metadata: Record<string, unknown> | null
@@ -115,6 +117,7 @@ type GetApiKeysId = {
   updatedAt: string
   rotatedFrom: string | null
   rotatedTo: string | null
+  revokedAt: string | null
   lastUsedAt: string | null
   lastUsedAddress: string | null
   metadata: Record<string, unknown> | null
@@ -127,6 +130,26 @@ type GetApiKeysId = {
       }[]
     | null
   metered: boolean
+}
+
+type PostApiKeysFindBody = {
+  key: string
+}
+
+type GetApiKeysAudit = {
+  items: {
+    sequence: number
+    at: string
+    action: string
+    actorId: string | null
+    keyId: string | null
+    before: Record<string, unknown> | null
+    after: Record<string, unknown> | null
+    detail: Record<string, unknown>
+    address: string | null
+    requestId: string | null
+  }[]
+  nextCursor: string | null
 }
 
 type GetApiKeysIdUsage = {
@@ -223,6 +246,7 @@ type PostApiKeysTransfer = {
     updatedAt: string
     rotatedFrom: string | null
     rotatedTo: string | null
+    revokedAt: string | null
     lastUsedAt: string | null
     lastUsedAddress: string | null
     metadata: Record<string, unknown> | null
@@ -306,6 +330,14 @@ export type Checks = [
   // GET /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['get'], GetApiKeysId>>,
   None<WrongErrors<ReturnType<Client['api-keys']>['get'], Status, Problem<Code>>>,
+  // POST /api-keys/find
+  None<WrongData<Client['api-keys']['find']['post'], GetApiKeysId>>,
+  None<WrongBody<Client['api-keys']['find']['post'], PostApiKeysFindBody>>,
+  None<WrongErrors<Client['api-keys']['find']['post'], Status, Problem<Code>>>,
+  // GET /api-keys/audit
+  None<WrongData<Client['api-keys']['audit']['get'], GetApiKeysAudit>>,
+  None<AnyQuery<Client['api-keys']['audit']['get']>>,
+  None<WrongErrors<Client['api-keys']['audit']['get'], Status, Problem<Code>>>,
   // GET /api-keys/:id/usage
   None<WrongData<ReturnType<Client['api-keys']>['usage']['get'], GetApiKeysIdUsage>>,
   None<AnyQuery<ReturnType<Client['api-keys']>['usage']['get']>>,
