@@ -19,6 +19,7 @@ import { createKeys, type Keys, lowestCost } from './keys.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import {
   type ApikeyOptions,
+  defaultAuditDays,
   defaultCacheEntries,
   defaultExpiringSoonSeconds,
   defaultKeyLimits,
@@ -26,6 +27,7 @@ import {
   defaultMaxStalenessSeconds,
   defaultPrefix,
 } from './options.ts'
+import { createRetention, type Retention } from './retention.ts'
 import { createSqliteKeyStore, type KeyStore } from './store.ts'
 import { type AuditTrail, createAuditTrail } from './store-audit.ts'
 import { createSubjectFeed, type SubjectFeed } from './subject-feed.ts'
@@ -43,13 +45,17 @@ type Opened = {
   readonly ledger: Ledger
   readonly useOf: (key: KeyRecord) => KeyUse
   readonly audit: AuditTrail
+  readonly retention: Retention
   readonly watch: KeyWatch
   readonly feed: SubjectFeed | null
   /** Tells of keys that expire soon; null where nobody listens. */
   readonly tellExpiring: (() => Promise<void>) | null
 }
 
-/** How often what can wait is done: uses are written, and it is looked for keys that expire soon. */
+/**
+ * How often what can wait is done: uses are written, what is past its time is deleted, and
+ * it is looked for keys that expire soon.
+ */
 const choreMilliseconds = 30_000
 
 /** How long a stop waits for those who listen to events. */
@@ -97,6 +103,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   const doChores = (): void => {
     void opened?.usage.flush().catch(() => undefined)
     void opened?.tellExpiring?.().catch(() => undefined)
+    void opened?.retention.prune().catch(() => undefined)
     opened?.limiter.sweep(sweptIds)
   }
 
@@ -110,7 +117,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
   const open = (): Opened => {
     if (opened !== null) return opened
     const { database: given, keysPerOwner = defaultKeysPerOwner } = options
-    const { expiringSoonSeconds = defaultExpiringSoonSeconds } = options
+    const { expiringSoonSeconds = defaultExpiringSoonSeconds, auditDays = defaultAuditDays } = options
     const database = typeof given === 'string' ? openDatabase(given) : given
     migrate(database, migrations, clock)
     const limiter = openLimiter({ database, clock: options.clock, log })
@@ -143,6 +150,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       ledger: createLedger({ store: createCreditStore({ database, clock, checkpoints }) }),
       useOf: createKeyUses(limiter, options.defaultLimits ?? defaultKeyLimits),
       audit: createAuditTrail({ database }),
+      retention: createRetention({ database, clock, auditDays }),
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,
@@ -213,6 +221,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
         current.feed?.stop(),
         current.ledger.flush(),
         current.usage.flush().finally(() => carryOver(current.limiter, { database: current.database, log })),
+        current.retention.stop(),
       ])
       const failed = ended.find(result => result.status === 'rejected')
       if (failed !== undefined) {

@@ -28,6 +28,11 @@ export type ApikeyOptions<Permission extends string> = TokenSource & {
   readonly ceilings?: CeilingOptions<Permission>
   /** Limits of keys that have none of their own: 6,000 requests in 60 s by default, and `[]` for none. */
   readonly defaultLimits?: readonly KeyLimit[]
+  /**
+   * Days that the audit trail goes back, and that a key is kept once it was revoked or has expired: 400 by default, null
+   * for ever.
+   */
+  readonly auditDays?: number | null
   /** Bytes of a JSON body on a guarded route, 65,536 by default. */
   readonly maxBodyBytes?: number
   /** Whether bodies other than JSON are left to the app's own parsers (the default) or refused with 415. */
@@ -64,6 +69,8 @@ export const defaultMaxStalenessSeconds = 300
 export const defaultExpiringSoonSeconds = 7 * 86_400
 export const defaultCacheEntries = 100_000
 export const defaultKeysPerOwner = 100
+/** So that each day of the last year can be held against the same of the year before. */
+export const defaultAuditDays = 400
 /** 100 a second on average: more than most programs ask for, and little enough that none of them stops a service. */
 export const defaultKeyLimits: readonly KeyLimit[] = [{ name: 'default', limit: 6_000, windowSeconds: 60 }]
 
@@ -110,6 +117,7 @@ export const checkOptions = ({
   defaultLimits = defaultKeyLimits,
   ceilings = {},
   failures = {},
+  auditDays = defaultAuditDays,
 }: ApikeyOptions<string>): void => {
   if (!prefixPattern.test(prefix)) throw new Error(`The prefix of keys must match ${prefixPattern.source}.`)
   if (audience === '') throw new Error('The audience must name this service.')
@@ -130,4 +138,7 @@ export const checkOptions = ({
   checkLimits('defaultLimits', defaultLimits)
   checkCeilings(ceilings, defaultLimits)
   checkFailureLimits(failures)
+  if (auditDays !== null && !(Number.isInteger(auditDays) && auditDays >= 1 && auditDays <= 36_500)) {
+    throw new Error('auditDays must be a whole number from 1 to 36,500, or null for ever.')
+  }
 }

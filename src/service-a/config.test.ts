@@ -38,6 +38,7 @@ describe('the settings of service-a', () => {
       FAILURES_PER_KEY_PER_MINUTE: 60,
       KEY_LIMIT_PER_MINUTE: 6_000,
       KEYS_PER_OWNER: 100,
+      AUDIT_DAYS: 400,
     })
   })
 

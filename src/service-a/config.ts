@@ -106,6 +106,14 @@ export const ServiceConfig = Type.Object({
       maximum: 36_500,
     }),
   ),
+  AUDIT_DAYS: setting.integer({
+    description:
+      'How long the audit trail of keys goes back, days, and how long a key is kept once it was revoked or has expired; 0 for ever.',
+    mend: 'a number from 0 to 36500',
+    default: 400,
+    minimum: 0,
+    maximum: 36_500,
+  }),
   API_KEY_PREFIX: setting.text({
     description: 'Begins every key that is made here; tells environments apart, as in `lk_test`.',
     mend: 'a small letter, then up to 15 of a-z, 0-9 and _',

@@ -29,6 +29,7 @@ export type GuardSettings = Pick<
       | 'KEYS_PER_OWNER'
       | 'KEY_LIFE_DAYS'
       | 'KEY_MAX_LIFE_DAYS'
+      | 'AUDIT_DAYS'
     >
   >
 
@@ -55,6 +56,7 @@ export const createServiceGuard = (
     KEYS_PER_OWNER: keysPerOwner,
     KEY_LIFE_DAYS: lifeDays,
     KEY_MAX_LIFE_DAYS: maxLifeDays,
+    AUDIT_DAYS,
   }: GuardSettings,
   { database, clock, log }: { database: Database; clock: Clock; log?: FeedLog },
 ) =>
@@ -68,6 +70,7 @@ export const createServiceGuard = (
     ...(MAX_STALENESS_SECONDS === undefined ? {} : { maxStalenessSeconds: MAX_STALENESS_SECONDS }),
     ...(STALE_MODE === undefined ? {} : { staleMode: STALE_MODE }),
     ...(CREDENTIAL_CACHE_ENTRIES === undefined ? {} : { cacheEntries: CREDENTIAL_CACHE_ENTRIES }),
+    ...(AUDIT_DAYS === undefined ? {} : { auditDays: AUDIT_DAYS === 0 ? null : AUDIT_DAYS }),
     ...(log === undefined ? {} : { log }),
     failures: {
       ...(perAddress === undefined ? {} : { perAddress: perAddress === 0 ? null : perAddress }),
