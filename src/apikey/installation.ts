@@ -150,7 +150,7 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
       ledger: createLedger({ store: createCreditStore({ database, clock, checkpoints }) }),
       useOf: createKeyUses(limiter, options.defaultLimits ?? defaultKeyLimits),
       audit: createAuditTrail({ database }),
-      retention: createRetention({ database, clock, auditDays }),
+      retention: createRetention({ database, clock, auditDays, checkpoints }),
       watch: store.watch(ids => (ids === null ? evict(null) : ids.forEach(evict))),
       keys: createKeys({ store, clock, prefix, cost, keysPerOwner }),
       feed: followed,

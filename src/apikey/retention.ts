@@ -5,13 +5,14 @@ import type { Clock } from '../lib/clock.ts'
 import { retryBusy } from '../lib/sqlite.ts'
 import { apiKeys, apikeyAudit, keyCredits, keyUsage } from './schema.ts'
 import type { KeyTransaction } from './store-rows.ts'
+import { type Checkpoints, createCheckpoints } from './usage-checkpoints.ts'
 
 /** Rows of the audit trail, or counts of a key's use, that one transaction deletes. */
-const rowsAtOnce = 200
+const rowsAtOnce = 32
 /** Dead keys that one transaction looks at. */
-const keysAtOnce = 32
+const keysAtOnce = 16
 /** Transactions of each kind in one run. What is left is for the next. */
-const mostSteps = 10
+const mostSteps = 50
 
 const dayMilliseconds = 86_400_000
 
@@ -31,6 +32,7 @@ export type RetentionOptions = {
   readonly clock: Clock
   /** How long the audit trail goes back, and how long a dead key is kept; null for ever. */
   readonly auditDays: number | null
+  readonly checkpoints?: Checkpoints
 }
 
 type DeadKey = {
@@ -49,10 +51,21 @@ const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
  * dead for as long as the trail goes back, and what succeeded it has gone before: so every live key has all that it
  * came from, and the credits that it shares with them.
  */
-export const createRetention = ({ database, clock, auditDays }: RetentionOptions): Retention => {
+export const createRetention = ({
+  database,
+  clock,
+  auditDays,
+  checkpoints = createCheckpoints(database),
+}: RetentionOptions): Retention => {
   const db = drizzle({ client: database })
-  const write = <Result>(decide: (tx: KeyTransaction) => Result): Promise<Result> =>
-    retryBusy(() => db.transaction(decide, { behavior: 'immediate' }))
+  /** What a power cut brings back is deleted the next time, so that nothing waits for the disk. */
+  const write = async <Result>(decide: (tx: KeyTransaction) => Result): Promise<Result> => {
+    const result = await retryBusy(() =>
+      checkpoints.apart(() => db.transaction(decide, { behavior: 'immediate' })),
+    )
+    await checkpoints.wrote(rowsAtOnce)
+    return result
+  }
 
   const pruneTrail = async (before: number): Promise<boolean> => {
     const old = db

@@ -28,10 +28,11 @@ export type Scanned<Row, Position> = {
   readonly next: Position | null
 }
 
-const firstRows = 256
+/** Of the first step, which waits for no turn: many requests may begin at once. */
+const firstRows = 128
 const leastRows = 32
 /** Longer than that a step should not take: the next one gets less to do. */
-const stepMilliseconds = 4
+const stepMilliseconds = 3
 const mostMilliseconds = 1_000
 
 /** Turns that are taken one after the other, whoever waits: many scans at once stop the event loop no longer than one. */
@@ -50,7 +51,7 @@ export const createScan = ({
   turn = createTurns(),
 }: ScanOptions = {}) => {
   /** How many rows a step gets: fewer where they turned out to be slow. */
-  let rows = Math.min(firstRows, rowsPerStep)
+  let rows = Math.min(256, rowsPerStep)
 
   return async <Row, Position>(
     table: Table<Row, Position>,
@@ -65,7 +66,7 @@ export const createScan = ({
     let start = after
     for (let seen = 0; ; ) {
       const stepAt = monotonic()
-      const step = Math.min(rows, mostRows - seen)
+      const step = Math.min(rows, mostRows - seen, seen === 0 ? firstRows : rows)
       const end = table.ahead(start, step)
       // One more than is wanted tells whether there is another page.
       items.push(...table.read(start, end, limit - items.length + 1))
