@@ -19,11 +19,10 @@ export type Followed = Subjects & {
 /** What is remembered of a credential; of which kind it was counts, since a token is no key. */
 export type Remembered = { readonly kind: 'key' | 'bearer'; readonly authentication: Authentication }
 
-export type AuthenticateOptions = {
+export type CredentialJudgeOptions = {
   readonly store: Pick<KeyStore, 'findCredential'>
   readonly verifier: TokenVerifier
   readonly roles: RolePermissions
-  readonly prefix: string
   readonly clock: Clock
   /** Absent, credentials live to their expiry, and nobody asks how their owners are. */
   readonly followed?: Followed | null
@@ -34,8 +33,20 @@ export type AuthenticateOptions = {
   readonly useOf?: JudgesOptions['useOf']
 }
 
+export type AuthenticateOptions = CredentialJudgeOptions & { readonly prefix: string }
+
 /**
- * Judges the credential in a request's headers: at once where it was verified a moment ago.
+ * Judges the text of a credential, wherever it was found: at once where it was verified a moment ago.
+ *
+ * @throws Failure `unavailable` when it can't be judged, or rejects with it.
+ */
+export type CredentialJudge = {
+  key(text: string): Authentication | Promise<Authentication>
+  token(text: string): Authentication | Promise<Authentication>
+}
+
+/**
+ * Judges the credential in a request's headers.
  *
  * @throws Failure `unavailable` when it can't be judged, or rejects with it.
  */
@@ -65,17 +76,16 @@ const createRefusals = () => {
   }
 }
 
-export const createAuthenticate = ({
+export const createCredentialJudge = ({
   store,
   verifier,
   roles,
-  prefix,
   clock,
   followed = null,
   cache = createVerifiedCache(0),
   catchUp = () => {},
   useOf,
-}: AuthenticateOptions): Authenticate => {
+}: CredentialJudgeOptions): CredentialJudge => {
   const { judgeKey, judgeToken } = createJudges({
     store,
     verifier,
@@ -85,7 +95,6 @@ export const createAuthenticate = ({
     useOf,
   })
   const refusal = createRefusals()
-  const isKey = (text: string): boolean => looksLikeKey(text, prefix)
   const lookUps = new Map<string, LookUp>()
 
   const run = async (
@@ -120,23 +129,44 @@ export const createAuthenticate = ({
     return answer
   }
 
+  const remembered = (kind: Remembered['kind'], digest: string): Authentication | null => {
+    const known = cache.find(digest, clock())
+    return known?.kind === kind ? known.authentication : null
+  }
+
+  return {
+    key: text => {
+      followed?.requireCurrent()
+      if (text.length > longestKey || text.length < shortestKey) return refusal('api_key_invalid')
+      catchUp()
+      const digest = digestOf(text)
+      const known = remembered('key', digest)
+      if (known !== null) return known
+      const parts = parseKey(text)
+      return parts === null ? refusal('api_key_invalid') : lookUp('key', digest, () => judgeKey(parts))
+    },
+
+    token: text => {
+      followed?.requireCurrent()
+      if (text.length > longestToken) return refusal('token_invalid')
+      const digest = digestOf(text)
+      return remembered('bearer', digest) ?? lookUp('bearer', digest, () => judgeToken(text))
+    },
+  }
+}
+
+/** Finds the credential in headers, and leaves it to the judge. */
+export const authenticateBy = (judge: CredentialJudge, prefix: string): Authenticate => {
+  const refusal = createRefusals()
+  const isKey = (text: string): boolean => looksLikeKey(text, prefix)
+
   return (headers, { jwtOnly }) => {
     const presented = readCredential(headers, isKey)
     if (presented.kind === 'refused') return refusal(presented.code)
-    const { kind, text } = presented
-    if (kind === 'key' && jwtOnly) return refusal('jwt_required')
-    followed?.requireCurrent()
-    if (kind === 'key') {
-      if (text.length > longestKey || text.length < shortestKey) return refusal('api_key_invalid')
-      catchUp()
-    } else if (text.length > longestToken) {
-      return refusal('token_invalid')
-    }
-    const digest = digestOf(text)
-    const known = cache.find(digest, clock())
-    if (known?.kind === kind) return known.authentication
-    if (kind === 'bearer') return lookUp(kind, digest, () => judgeToken(text))
-    const parts = parseKey(text)
-    return parts === null ? refusal('api_key_invalid') : lookUp(kind, digest, () => judgeKey(parts))
+    if (presented.kind === 'bearer') return judge.token(presented.text)
+    return jwtOnly ? refusal('jwt_required') : judge.key(presented.text)
   }
 }
+
+export const createAuthenticate = ({ prefix, ...options }: AuthenticateOptions): Authenticate =>
+  authenticateBy(createCredentialJudge(options), prefix)
