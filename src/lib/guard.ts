@@ -63,6 +63,14 @@ export type GuardOptions<Principal extends GuardedPrincipal, Accept extends Acce
 
 type Headers = Context['set']['headers']
 
+/**
+ * Permissions that a request itself names: all of them are needed, beside what the route needs. Asked of whoever has
+ * that.
+ *
+ * @throws Failure for a request that names them wrongly.
+ */
+export type AskedPermissions = (request: Request) => readonly string[]
+
 /** OpenAPI operation members of our own. */
 const operation = (extension: Record<`x-${string}`, unknown>): DocumentDecoration => ({ ...extension })
 
@@ -296,6 +304,24 @@ export const createGuard = <
             refundFailed(request, statusOf(responseValue, set)),
         }
       },
+      // Stands after `permission` on a route, whose hooks go first; where it does not, nobody gets in.
+      asked: (ask: AskedPermissions) => ({
+        transform: ({ request }: { request: Request }) => {
+          const admission = admissionOf(request)
+          if (!admission?.outcome.ok || !admission.isAllowed) {
+            throw new Failure('internal_error', { cause: new Error('asked stands before permission') })
+          }
+          const { outcome } = admission
+          const { kind, permissions } = outcome.principal
+          const needed = ask(request)
+          if (needed.length === 0) return
+          const requirement = createRequirement(needed)
+          if (requirement.isMet(permissions)) return
+          onLacking(outcome, request, admission.server)
+          const insufficient = createInsufficient(requirement)
+          throw kind === 'key' ? insufficient.key : insufficient.token
+        },
+      }),
     })
     .resolve({ as: 'scoped' }, handOut)
     .onStart(app => checkGuarded(app, handOut))
