@@ -7,6 +7,7 @@ export {
   type TokenVerifier,
 } from '../lib/jwt/verifier.ts'
 export { allows, covers, intersect } from '../lib/permission.ts'
+export { authCheck, authCheckRoute } from './auth-check.ts'
 export { createAuthenticate } from './authenticate.ts'
 export type { CeilingOptions, KeyLife } from './ceilings.ts'
 export { type ApikeyCode, apikeyProblems } from './errors.ts'

@@ -3,7 +3,7 @@ import type { Limiter } from '../lib/limiter.ts'
 import type { RolePermissions } from '../lib/permission.ts'
 import type { VerifiedCache } from '../lib/verified-cache.ts'
 import type { Admissions } from './admission.ts'
-import type { Remembered } from './authenticate.ts'
+import type { CredentialJudge, Remembered } from './authenticate.ts'
 import type { Ceilings } from './ceilings.ts'
 import type { Failures } from './failures.ts'
 import type { Keys } from './keys.ts'
@@ -26,6 +26,10 @@ export type ApikeyInternals = {
   /** Takes what a request uses of a key. */
   readonly admissions: Admissions
   readonly audit: () => AuditTrail
+  /** Judges the text of a key as the guard does, and remembers as the guard does. @throws as the guard's judge. */
+  readonly judgeKey: CredentialJudge['key']
+  /** Counts a use or a refusal, and tells of it who asked to be told. */
+  readonly noteUse: Usage['record']
   /** What was verified a moment ago. */
   readonly cache: VerifiedCache<Remembered>
   /** Counts requests whose credential is not right, and throttles them. */

@@ -5,7 +5,7 @@ import { createGuard, type Outcome } from '../lib/guard.ts'
 import { type AddressSource, addressOf, trustProxies } from '../lib/request.ts'
 import { type Admitted, type AnswerHeaders, createAdmissions } from './admission.ts'
 import { isAllowedFrom } from './allowed-networks.ts'
-import { createAuthenticate } from './authenticate.ts'
+import { authenticateBy, createCredentialJudge } from './authenticate.ts'
 import { createCeilings } from './ceilings.ts'
 import { apikeyProblems } from './errors.ts'
 import { createFailures, isFailureReason } from './failures.ts'
@@ -19,6 +19,7 @@ import type { Principal } from './principal.ts'
 import { asFailure, createRefusals } from './refusals.ts'
 import { createRefusedEvents } from './refused-events.ts'
 import { isUsageOutcome, type UsageOutcome } from './usage-outcomes.ts'
+import type { verifyKeys } from './verify-model.ts'
 
 let installed = 0
 
@@ -52,11 +53,10 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   const refusalOf = createRefusals()
   const failures = createFailures({ limits: options.failures ?? {}, clock })
 
-  const authenticate = createAuthenticate({
+  const judge = createCredentialJudge({
     store: { findCredential: async id => open().store.findCredential(id) },
     verifier,
     roles,
-    prefix,
     clock,
     followed,
     cache,
@@ -64,13 +64,15 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     useOf: key => open().useOf(key),
   })
   const admissions = createAdmissions({ ledger: () => open().ledger, clock, emit })
+  const authenticate = authenticateBy(judge, prefix)
 
   const tellRefused = events === null ? null : createRefusedEvents({ clock, emit: events.emit })
-  const count = (keyId: string, outcome: UsageOutcome, request: Request, server: AddressSource): void => {
-    const address = addressOf(request, server)
+  const noteUse = (keyId: string, outcome: UsageOutcome, address: string | null): void => {
     open().usage.record(keyId, outcome, address)
     if (outcome !== 'accepted') tellRefused?.(keyId, outcome, address)
   }
+  const count = (keyId: string, outcome: UsageOutcome, request: Request, server: AddressSource): void =>
+    noteUse(keyId, outcome, addressOf(request, server))
 
   const outcomeOf = (
     judged: Authentication,
@@ -108,7 +110,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
   }
 
   installed += 1
-  const guard = createGuard<Principal, Exclude<Permission, `${string}*${string}`>, Good>({
+  const guard = createGuard<Principal, Exclude<Permission, `${string}*${string}`> | typeof verifyKeys, Good>({
     name: `apikey/${installed}`,
     table: apikeyProblems,
     body: { ...defaultBodyLimits, maxBytes: options.maxBodyBytes ?? defaultBodyLimits.maxBytes },
@@ -161,6 +163,8 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     ledger: () => open().ledger,
     admissions,
     audit: () => open().audit,
+    judgeKey: text => judge.key(text),
+    noteUse,
     cache,
     feed: () => open().feed,
     clock,

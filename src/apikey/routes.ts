@@ -30,6 +30,7 @@ import type { KeyScope } from './store.ts'
 import { strictBody } from './strict-body.ts'
 import { toTerms } from './terms.ts'
 import { usageRoutes } from './usage-routes.ts'
+import { verifyRoutes } from './verify-routes.ts'
 
 export type ApikeyRoutesOptions = {
   /**
@@ -105,6 +106,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
     .use(auditRoutes({ auth, problems: installed }))
     .use(usageRoutes({ auth, problems: installed, scopeOf }))
     .use(creditRoutes({ auth, problems: installed, scopeOf, requireManager }))
+    .use(verifyRoutes({ auth, problems: installed }))
     .patch(
       '/:id',
       async ({ principal, params, body, request, server }) => {
@@ -203,7 +205,7 @@ export const keyRoutes = <Permission extends string, Code extends string>({
 
 /**
  * Routes on which people manage keys, mounted once in an app: `/api-keys`. They take access tokens only, since a
- * key that can make keys could never be taken back. Callers see their own keys and those with
+ * key that can make keys could never be taken back; but for the one on which services ask whether a key is good. Callers see their own keys and those with
  * {@link manageKeys} all; a key of somebody else is answered like one that never was.
  */
 export const apikeyRoutes = <Permission extends string>(

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
 import { Elysia, t } from 'elysia'
-import { apikey, apikeyRoutes, problems } from '../apikey/index.ts'
+import { apikey, apikeyRoutes, authCheck, problems } from '../apikey/index.ts'
 import { requirementsOf, showNeed } from '../lib/requirement.ts'
 import { audience, createLogin, createService, issuer, secret, signToken } from './apps.ts'
 import { forAnyCaller, open } from './open-routes.ts'
@@ -21,6 +21,7 @@ const host = new Elysia()
   .get('/livez', () => 'ok')
   .use(auth)
   .use(apikeyRoutes(auth))
+  .use(authCheck(auth))
   .get('/invoices', ({ principal }) => principal.ownerId, { permission: 'invoices:read' })
   .post('/invoices', ({ body }) => body, { permission: 'invoices:read', body: t.Object({ a: t.Integer() }) })
   .all('/anything', () => 'anything', { permission: 'any' })
@@ -104,13 +105,13 @@ const counters = (targets: readonly object[], except: readonly string[] = []) =>
 }
 
 const loginCalls = counters(login.work)
-const serviceCalls = counters([service.login, service.store()], ['findCredential'])
+const serviceCalls = [counters([service.login, service.store()], ['findCredential'])]
 const prepare = spyOn(service.database, 'prepare')
 const transaction = spyOn(service.database, 'transaction')
 
 /** How often handlers of service-a reached for what they work with. */
 const workOfService = (): number =>
-  serviceCalls.length + prepare.mock.calls.length + transaction.mock.calls.length
+  serviceCalls.flat().length + prepare.mock.calls.length + transaction.mock.calls.length
 
 describe.each(['login', 'service-a', 'a host'] as const)('no open door: %s', name => {
   const app = apps[name]
@@ -191,6 +192,11 @@ describe.each(['login', 'service-a', 'a host'] as const)('no open door: %s', nam
 })
 
 describe('a permission that the caller lacks', () => {
+  // What an app has open that was stopped is opened anew.
+  beforeAll(() => {
+    serviceCalls.push(counters([service.store()], ['findCredential']))
+  })
+
   const needing = (name: keyof typeof apps) => routesOf(name).filter(({ permission }) => permission !== 'any')
 
   test('keeps a key without permissions out of service-a before any handler runs', async () => {
@@ -224,10 +230,14 @@ describe('a permission that the caller lacks', () => {
 
   test('the handlers of service-a would have been seen', async () => {
     const before = workOfService()
-    const headers = { 'x-api-key': await service.makeKey(['documents:read', 'documents:write']) }
+    const key = await service.makeKey(['documents:read', 'documents:write', 'api-keys:verify'])
+    const headers = { 'x-api-key': key }
     for (const route of needing('service-a')) {
       const work = workOfService()
-      const { status } = await service.app.handle(requestTo(route, headers))
+      const bodies: Record<string, string> = { '/api-keys/verify': JSON.stringify({ key }) }
+      const { status } = await service.app.handle(
+        requestTo(route, headers, { body: bodies[route.path] ?? '{"a":1}' }),
+      )
       expect([400, 403]).not.toContain(status)
       // HEAD runs what GET runs.
       expect([route.path, workOfService()]).not.toEqual([route.path, work])
@@ -243,7 +253,7 @@ describe('a permission that the caller lacks', () => {
     expect(forPeople.map(({ method, path }) => `${method} ${path}`)).toEqual(
       service.app.routes
         .map(({ method, path }) => `${method} ${path}`)
-        .filter(route => / \/(api-keys|account)/.test(route)),
+        .filter(route => / \/(api-keys|account)/.test(route) && route !== 'POST /api-keys/verify'),
     )
     const before = workOfService()
     for (const { method, path } of forPeople) {

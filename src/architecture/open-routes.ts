@@ -42,6 +42,14 @@ const keyRoutes = [
 /** Every route for which it is enough to be somebody; whoever adds one has to write it here. */
 export const forAnyCaller: Readonly<Record<string, readonly string[]>> = {
   login: ['GET /users/me', 'PATCH /users/me', 'DELETE /users/me'],
-  'service-a': [...keyRoutes, 'GET /whoami', 'GET /account', 'PATCH /account', 'DELETE /account'],
-  'a host': [...keyRoutes, 'ALL /anything', 'GET /more/things'],
+  // What a proxy asks for is named by the request: /auth/check?permission=…
+  'service-a': [
+    ...keyRoutes,
+    'GET /auth/check',
+    'GET /whoami',
+    'GET /account',
+    'PATCH /account',
+    'DELETE /account',
+  ],
+  'a host': [...keyRoutes, 'GET /auth/check', 'ALL /anything', 'GET /more/things'],
 }

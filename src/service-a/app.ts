@@ -1,6 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { Elysia } from 'elysia'
-import { apikeyProblems, internalsOf, keyRoutes } from '../apikey/index.ts'
+import { apikeyProblems, authCheckRoute, internalsOf, keyRoutes } from '../apikey/index.ts'
 import type { TrustedProxies } from '../lib/client-address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { health, type Ready } from '../lib/health.ts'
@@ -85,6 +85,7 @@ export const createServiceApp = ({
         },
       }),
     )
+    .use(authCheckRoute({ auth: guard, problems }))
     .use(accountRoutes({ problems, guard, login, database }))
     .use(documentRoutes({ problems, guard, database, clock }))
   return app

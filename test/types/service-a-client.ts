@@ -203,6 +203,41 @@ type PostApiKeysIdCreditsBody = {
   subtract?: number
 }
 
+type PostApiKeysVerify =
+  | {
+      valid: true
+      code: null
+      keyId: string
+      ownerId: string
+      name: string
+      permissions: string[]
+      expiresAt: string | null
+      metadata: Record<string, unknown> | null
+      creditsRemaining: number | null
+    }
+  | {
+      valid: false
+      code:
+        | 'api_key_invalid'
+        | 'api_key_revoked'
+        | 'api_key_disabled'
+        | 'api_key_owner_inactive'
+        | 'api_key_expired'
+        | 'api_key_network_not_allowed'
+        | 'insufficient_permission'
+        | 'rate_limited'
+        | 'credits_exhausted'
+      keyId: string | null
+      retryAfterSeconds: number | null
+    }
+
+type PostApiKeysVerifyBody = {
+  key: string
+  permissions?: string[]
+  cost?: number
+  address?: string
+}
+
 type PatchApiKeysIdBody = {
   name?: string
   enabled?: boolean
@@ -349,6 +384,10 @@ export type Checks = [
   None<WrongData<ReturnType<Client['api-keys']>['credits']['post'], GetApiKeysIdCredits>>,
   None<WrongBody<ReturnType<Client['api-keys']>['credits']['post'], PostApiKeysIdCreditsBody | undefined>>,
   None<WrongErrors<ReturnType<Client['api-keys']>['credits']['post'], Status, Problem<Code>>>,
+  // POST /api-keys/verify
+  None<WrongData<Client['api-keys']['verify']['post'], PostApiKeysVerify>>,
+  None<WrongBody<Client['api-keys']['verify']['post'], PostApiKeysVerifyBody>>,
+  None<WrongErrors<Client['api-keys']['verify']['post'], Status, Problem<Code>>>,
   // PATCH /api-keys/:id
   None<WrongData<ReturnType<Client['api-keys']>['patch'], GetApiKeysId>>,
   None<WrongBody<ReturnType<Client['api-keys']>['patch'], PatchApiKeysIdBody | undefined>>,
@@ -366,6 +405,10 @@ export type Checks = [
   None<WrongData<Client['api-keys']['transfer']['post'], PostApiKeysTransfer>>,
   None<WrongBody<Client['api-keys']['transfer']['post'], PostApiKeysTransferBody>>,
   None<WrongErrors<Client['api-keys']['transfer']['post'], Status, Problem<Code>>>,
+  // GET /auth/check
+  None<WrongData<Client['auth']['check']['get'], void>>,
+  None<AnyQuery<Client['auth']['check']['get']>>,
+  None<WrongErrors<Client['auth']['check']['get'], Status, Problem<Code>>>,
   // GET /whoami
   None<WrongData<Client['whoami']['get'], GetWhoami>>,
   None<WrongErrors<Client['whoami']['get'], Status, Problem<Code>>>,
