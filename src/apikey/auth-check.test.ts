@@ -47,6 +47,7 @@ describe('who may pass', () => {
     expect(told(answer)).toEqual({
       'x-auth-owner': 'usr_ann',
       'x-auth-kind': 'user',
+      'x-auth-key': '',
       'x-auth-user': 'usr_ann',
       'x-auth-client': 'latchkey-login',
       'x-auth-permissions': 'notes:read notes:write',
@@ -60,6 +61,8 @@ describe('who may pass', () => {
       'x-auth-owner': 'usr_ann',
       'x-auth-kind': 'key',
       'x-auth-key': idOf(headers),
+      'x-auth-user': '',
+      'x-auth-client': '',
       'x-auth-permissions': 'notes:read',
     }
     expect(told(await check('', headers))).toEqual(expected)
