@@ -3,11 +3,13 @@
  *
  * Without arguments: the tests beside the code, then test/e2e from source. With names: these suites (`unit`, `bench`,
  * or a folder of test/). With `--ci`: also types, lint, migrations and the page that is rendered from measurements,
- * and what is built: the binary goes through test/e2e as well, the npm package through test/package. The last line is `N passed, N failed`.
+ * and what is built: the binary goes through test/e2e as well, the npm package through test/package; and the examples of
+ * reverse proxies, where these are installed. The last line is `N passed, N failed`.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import manifest from '../package.json' with { type: 'json' }
+import { missingProxies } from '../test/proxies/proxy.ts'
 
 type Result = {
   readonly step: string
@@ -81,6 +83,13 @@ const notRun = (step: string, reason: string): void => {
   results.push({ step, passed: 0, failed: 1, seconds: 0 })
 }
 
+/** Left out for what the machine lacks, which is no failure; the table says so. */
+const skipped = (step: string, reason: string): void => {
+  announce(step)
+  process.stdout.write(`SKIPPED: ${reason}\n`)
+  results.push({ step: `${step} (SKIPPED)`, passed: 0, failed: 0, seconds: 0 })
+}
+
 const folder = (name: string): string =>
   name === 'unit' ? 'src' : name === 'bench' ? 'bench' : `test/${name}`
 
@@ -108,6 +117,11 @@ if (values.ci) {
     if (packed) await suite('use of the package', folder('package'), { LATCHKEY_PACKAGE: tarball })
     else notRun('use of the package', 'the npm package was not built, see above.')
   }
+
+  // They are no part of what is made here, and a machine may have no way to get them.
+  const absent = missingProxies()
+  if (absent.length === 0) await suite('proxies', folder('proxies'))
+  else skipped('proxies', `${absent.join(' and ')} not installed: apt-get install nginx-light caddy.`)
 }
 
 const sum = (outcome: 'passed' | 'failed'): number =>

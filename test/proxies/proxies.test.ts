@@ -18,7 +18,7 @@ import {
 import { createForge, type Forge } from '../support/forge.ts'
 import { call } from '../support/http.ts'
 import { expectProblem } from '../support/problem.ts'
-import { addPerson, type Person, type Site, signIn, startSite } from '../support/site.ts'
+import { addPerson, makeKey, type Person, type Site, signIn, startSite } from '../support/site.ts'
 import { exchange, requestHead } from '../support/tcp.ts'
 import { missingProxies, type ProxyName, proxyNames, type ReverseProxy, startProxy } from './proxy.ts'
 import { startBackend, startMiddle, type Witness } from './witness.ts'
@@ -42,7 +42,7 @@ let checkUrl = ''
 
 beforeAll(async () => {
   if (missing.length === proxyNames.length) return
-  site = await startSite({ mode: 'HS256', secret })
+  site = await startSite({ mode: 'HS256', secret, service: { TRUSTED_PROXIES: '127.0.0.1' } })
   ann = await addPerson(site, (await signIn(site, site.admin)).accessToken, { name: 'ann' })
   given = await makeGiven(site, ann.accessToken)
   forge = createForge(site, secret, { id: ann.id, sessionId: `ses_${'0'.repeat(32)}` })
@@ -219,6 +219,18 @@ describe.each([...proxyNames])('behind %s', name => {
     expect(backend.seen[0]?.headers['x-forwarded-for']).toEqual(['127.0.0.1'])
   })
 
+  test.skipIf(isMissing)('the networks of a key are judged by where the caller is', async () => {
+    const { key } = await makeKey(site, ann.accessToken, { allowedNetworks: ['127.0.0.2'] })
+    const ask = async (from: string, ...headers: string[]): Promise<string> => {
+      const given = [`X-API-Key: ${key}`, ...headers].flatMap(header => ['-H', header])
+      const command = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '--interface', from]
+      return new Response(Bun.spawn([...command, ...given, `${proxy.url}/notes`]).stdout).text()
+    }
+    expect([await ask('127.0.0.2'), await ask('127.0.0.1')]).toEqual(['200', '403'])
+    expect(await ask('127.0.0.1', 'X-Forwarded-For: 127.0.0.2')).toBe('403')
+    expect(backend.seen).toHaveLength(1)
+  })
+
   test.skipIf(isMissing)('statuses of the service itself stay its own', async () => {
     for (const status of [400, 401, 403, 404, 429, 500, 502, 503]) {
       const answer = await call(`${proxy.url}/status/${status}`, { key: given.key })
@@ -236,8 +248,9 @@ describe.each([...proxyNames])('behind %s', name => {
   })
 
   test.skipIf(isMissing)('nobody passes where the check has another mind, or none', async () => {
+    const limited = { 'retry-after': '7', ratelimit: '"a";r=0;t=7', 'ratelimit-policy': '"a";q=1;w=60' }
     const answers = [
-      [() => new Response(null, { status: 429, headers: { 'retry-after': '7' } }), 429],
+      [() => new Response(null, { status: 429, headers: limited }), 429],
       [() => new Response(null, { status: 500 }), 500],
       [() => new Response('nothing here', { status: 404 }), 404],
     ] as const
@@ -258,7 +271,9 @@ describe.each([...proxyNames])('behind %s', name => {
       checkUrl = `http://127.0.0.1:${server.port}`
       const got = await call(`${proxy.url}/notes`, { key: given.key })
       expect([status, got.status]).toEqual([status, name === 'nginx' && status === 404 ? 500 : status])
-      expect(got.headers.get('retry-after')).toBe(status === 429 ? '7' : null)
+      for (const [header, value] of Object.entries(limited)) {
+        expect(got.headers.get(header)).toBe(status === 429 ? value : null)
+      }
     }
     expect(backend.seen).toEqual([])
   })
