@@ -241,9 +241,8 @@ describe.each([...proxyNames])('behind %s', name => {
   test.skipIf(isMissing)('a service that is gone is no refusal', async () => {
     const gone = await startBackend()
     await gone.stop()
-    const other = await startProxy(site.stage, name, { check: middle.port, backend: gone.port })
+    await using other = await startProxy(site.stage, name, { check: middle.port, backend: gone.port })
     const answer = await call(other.url, { key: given.key })
-    await other.stop()
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([502, null])
   })
 
@@ -280,7 +279,10 @@ describe.each([...proxyNames])('behind %s', name => {
 
   // The last: what follows has no service-a.
   test.skipIf(isMissing)('nobody passes once the check is gone: 503, and to try again', async () => {
-    const lonely = await startProxy(site.stage, name, { check: site.service.port, backend: backend.port })
+    await using lonely = await startProxy(site.stage, name, {
+      check: site.service.port,
+      backend: backend.port,
+    })
     expect((await call(`${lonely.url}/notes`, { key: given.key })).status).toBe(200)
     backend.forget()
     await site.service.kill()
@@ -291,7 +293,6 @@ describe.each([...proxyNames])('behind %s', name => {
     }
     await site.service.restart()
     expect((await call(`${lonely.url}/notes`, { key: given.key })).status).toBe(200)
-    await lonely.stop()
     expect(backend.seen).toHaveLength(1)
   })
 })

@@ -11,6 +11,8 @@ export type ReverseProxy = {
   /** What it wrote to its log. */
   readonly log: () => string
   stop(): Promise<void>
+  /** The same, also where what uses it fails. */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 export const proxyNames = ['nginx', 'caddy'] as const
@@ -94,5 +96,5 @@ export const startProxy = async (
     await stop()
     throw new Error(`${name} does not listen: ${log}`)
   }
-  return { port, url: `http://127.0.0.1:${port}`, log: () => log, stop }
+  return { port, url: `http://127.0.0.1:${port}`, log: () => log, stop, [Symbol.asyncDispose]: stop }
 }
