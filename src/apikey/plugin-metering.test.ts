@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'bun:test'
 import { Elysia, status, t } from 'elysia'
+import { Failure } from '../lib/failure.ts'
 import { ask } from '../lib/test-http.ts'
 import { internalsOf } from './internals.ts'
 import { problems } from './problems.ts'
@@ -59,6 +60,13 @@ const setUp = (options: Options = {}) => {
       { permission: 'notes:read', cost: 5 },
     )
     .get('/client-error', () => status(409, 'no'), { permission: 'notes:read', cost: 5 })
+    .get('/checked', () => done('checked'), {
+      permission: 'notes:read',
+      cost: 5,
+      beforeHandle: () => {
+        throw new Failure('invalid_request')
+      },
+    })
     .group('/group', { cost: 2 }, inner =>
       inner
         .get('/plain', () => done('plain'), { permission: 'notes:read' })
@@ -278,6 +286,16 @@ describe('credits', () => {
         new Elysia().use(testAuth({ roles }).auth).get('/', () => '', { permission: 'any', cost }),
       ).toThrow('cost takes a whole number')
     }
+  })
+
+  test('what a route refuses before its handler is refused before it is paid for', async () => {
+    const { make, use, balance, ran, settle } = setUp()
+    const { id, key } = await make({ credits: { remaining: 12 }, limits: [limit(1)] })
+    expect((await use(key, '/checked')).status).toBe(422)
+    await settle()
+    expect(await balance(id)).toMatchObject({ remaining: 12 })
+    expect((await use(key, '/free')).status).toBe(200)
+    expect(ran).toEqual(['free'])
   })
 
   test('what a group costs comes to what its routes do, and both are taken or none', async () => {

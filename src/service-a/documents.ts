@@ -96,8 +96,6 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
     .put(
       '/:name',
       async ({ principal: { ownerId }, params: { name }, body, request, set }) => {
-        checkName(name)
-        if (body === undefined) throw new Failure('malformed_body', { detail: 'There is no body.' })
         const content = JSON.stringify(body)
         const etag = new Bun.CryptoHasher('sha256').update(content).digest('base64url').slice(0, 22)
         const { row, isNew } = await write(tx => {
@@ -126,6 +124,11 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
         permission: 'documents:write',
         cost: 1,
         body: t.Unknown(),
+        // Before it is paid for: what is refused for its form costs nothing.
+        beforeHandle: ({ params, body }) => {
+          checkName(params.name)
+          if (body === undefined) throw new Failure('malformed_body', { detail: 'There is no body.' })
+        },
         response: { 200: Entry, 201: Entry },
         detail: { summary: 'Write a document', description: 'Any JSON up to 64 KiB, on If-Match terms.' },
       },
