@@ -4,7 +4,7 @@ import { systemClock } from '../lib/clock.ts'
 import { createVerifier } from '../lib/jwt/verifier.ts'
 import type { Limiter } from '../lib/limiter.ts'
 import { migrate } from '../lib/migrate.ts'
-import { closeDatabase, openDatabase, settle } from '../lib/sqlite.ts'
+import { closeDatabase, openDatabase, patiently, settle } from '../lib/sqlite.ts'
 import { createVerifiedCache } from '../lib/verified-cache.ts'
 import type { Followed, Remembered } from './authenticate.ts'
 import { carryOver, openLimiter } from './carried-windows.ts'
@@ -119,8 +119,10 @@ export const createInstallation = (options: ApikeyOptions<string>) => {
     const { database: given, keysPerOwner = defaultKeysPerOwner } = options
     const { expiringSoonSeconds = defaultExpiringSoonSeconds, auditDays = defaultAuditDays } = options
     const database = typeof given === 'string' ? openDatabase(given) : given
-    migrate(database, migrations, clock)
-    const limiter = openLimiter({ database, clock: options.clock, log })
+    const limiter = patiently(database, () => {
+      migrate(database, migrations, clock)
+      return openLimiter({ database, clock: options.clock, log })
+    })
     if (typeof given === 'string') settle(database)
     const store = createSqliteKeyStore({ database, clock, ...(emit === undefined ? {} : { emit }) })
     const checkpoints = createCheckpoints(database)

@@ -1,3 +1,4 @@
+import { SQLiteError } from 'bun:sqlite'
 import type { PreContext } from 'elysia'
 import type { TrustedProxies } from './client-address.ts'
 import { Failure } from './failure.ts'
@@ -117,7 +118,8 @@ export const serve = ({
     if (code === 'EADDRINUSE') {
       throw new StartError(`Port ${port} of ${host} is taken: end what listens there, or set PORT.`)
     }
-    if (typeof code !== 'string') throw error
+    // What starts with the app is no matter of where it listens.
+    if (typeof code !== 'string' || error instanceof SQLiteError) throw error
     throw new StartError(`HOST ${host} and PORT ${port} can not be listened on: ${code}.`)
   }
   const listening = app.server?.port ?? port

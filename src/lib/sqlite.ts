@@ -91,6 +91,20 @@ export const settle = (database: Database): void => {
   database.run('PRAGMA busy_timeout = 0')
 }
 
+/**
+ * Runs a step of a start, which waits for another process that holds the file as long as opening does; afterwards the
+ * database waits as long as it did before. For one that may be settled already, or is a host's own.
+ */
+export const patiently = <Result>(database: Database, step: () => Result): Result => {
+  const before = database.query<{ timeout: number }, []>('PRAGMA busy_timeout').get()?.timeout ?? 0
+  database.run(`PRAGMA busy_timeout = ${Math.max(before, startBusyTimeout)}`)
+  try {
+    return step()
+  } finally {
+    database.run(`PRAGMA busy_timeout = ${before}`)
+  }
+}
+
 const isBusy = (error: unknown): boolean =>
   error instanceof SQLiteError && (error.code ?? '').startsWith('SQLITE_BUSY')
 
