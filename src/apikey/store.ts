@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNull, type SQL, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuditContext } from '../lib/audit.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -15,6 +15,7 @@ import type { Scan } from './scan.ts'
 import { apiKeys } from './schema.ts'
 import { type CreditChange, type Credits, changeCredits, grantCredits, readCredits } from './store-credits.ts'
 import { createKeyList, type KeyQuery, type KeyScope } from './store-list.ts'
+import { rotateKey } from './store-rotate.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
 import { transferKeys } from './store-transfer.ts'
 
@@ -167,19 +168,6 @@ export const createSqliteKeyStore = ({
     return found
   }
 
-  /** What a rotated key replaced itself has an end now. */
-  const endGrace = (tx: KeyTransaction, id: string, now: number, context: AuditContext): void => {
-    const before = tx
-      .select({ expiresAt: apiKeys.expiresAt })
-      .from(apiKeys)
-      .where(and(eq(apiKeys.id, id), gt(apiKeys.expiresAt, now), isNull(apiKeys.revokedAt)))
-      .get()
-    if (before === undefined) return
-    tx.update(apiKeys).set({ expiresAt: now, updatedAt: now }).where(eq(apiKeys.id, id)).run()
-    const detail = { ...differences(before, { expiresAt: now }), reason: 'replaced_again' }
-    writeAudit(tx, now, 'api_key.changed', id, detail, context)
-  }
-
   // On the path of every request that brings a key, so prepared once.
   const credential = db
     .select({ key: recordColumns, secretHash: apiKeys.secretHash })
@@ -241,46 +229,10 @@ export const createSqliteKeyStore = ({
 
     rotate: (id, scope, successor, graceUntil, context) =>
       change((tx, changed, tell) => {
-        const old = live(tx, id, scope)
-        if (old.rotatedTo !== null) throw failure('api_key_rotated')
         const now = clock()
-        if (!old.enabled || isExpired(old, now)) throw failure('api_key_inactive')
-        const made = tx
-          .insert(apiKeys)
-          .values({
-            ...successor,
-            name: old.name,
-            ownerId: old.ownerId,
-            createdBy: old.createdBy,
-            permissions: old.permissions,
-            enabled: true,
-            expiresAt: old.expiresAt,
-            createdAt: now,
-            updatedAt: now,
-            rotatedFrom: id,
-            lineageId: old.lineageId,
-            metadata: old.metadata,
-            allowedNetworks: old.allowedNetworks,
-            limits: old.limits,
-            isMetered: old.isMetered,
-          })
-          .returning(recordColumns)
-          .get()
-        const expiresAt = Math.min(graceUntil, old.expiresAt ?? graceUntil)
-        tx.update(apiKeys)
-          .set({ rotatedTo: made.id, rotatedAt: now, expiresAt, updatedAt: now })
-          .where(eq(apiKeys.id, id))
-          .run()
-        changed(id)
-        if (old.rotatedFrom !== null) {
-          changed(old.rotatedFrom)
-          endGrace(tx, old.rotatedFrom, now, context)
-        }
-        const ends = { before: { expiresAt: old.expiresAt }, after: { expiresAt, rotatedTo: made.id } }
-        writeAudit(tx, now, 'api_key.created', made.id, { ...termsOf(made), rotatedFrom: id }, context)
-        writeAudit(tx, now, 'api_key.rotated', id, ends, context)
-        const { actorId } = context
-        tell({ type: 'api_key.rotated', ...named(old, now), actorId, successorId: made.id })
+        const old = live(tx, id, scope)
+        const made = rotateKey({ tx, now, changed, context }, old, successor, graceUntil)
+        tell({ type: 'api_key.rotated', ...named(old, now), actorId: context.actorId, successorId: made.id })
         return made
       }),
 
