@@ -1,142 +1,103 @@
 import { bySystem } from '../lib/audit.ts'
-import { isoTimeOrNull, systemClock } from '../lib/clock.ts'
-import { type Input, readArguments, readShort, UsageError } from '../lib/command-line.ts'
-import { Failure } from '../lib/failure.ts'
-import { openParts, type Parts } from './cli-database.ts'
-import { checkOwner, everything, isOwnerId } from './cli-owner.ts'
-import { isKeyId, keyIdOf } from './cli-read.ts'
+import { systemClock } from '../lib/clock.ts'
+import { readArguments, UsageError } from '../lib/command-line.ts'
+import { allows } from '../lib/permission.ts'
+import { openParts } from './cli-database.ts'
+import { checked, given, inOptions } from './cli-options.ts'
+import { checkOwner, everything } from './cli-owner.ts'
+import { keyIdOf } from './cli-read.ts'
+import { noCeilings, termForms, termsOf, termUsage, termWords } from './cli-terms.ts'
 import type { Verb } from './cli-verb.ts'
 import { jsonOf, lineOf, viewOf } from './cli-view.ts'
-import type { KeyCode } from './errors.ts'
-import { defaultGraceSeconds, maxGraceSeconds, maxNamedKeys } from './model.ts'
-import { verifySecret } from './secret-hash.ts'
-import { type KeyParts, parseKey, publicId } from './token.ts'
+import { ChangeKeyBody, toExpiry } from './model.ts'
+import { toTerms } from './terms.ts'
 
-const graceOf = (text: string | undefined): number => {
-  if (text === undefined) return defaultGraceSeconds
-  const seconds = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN
-  if (seconds <= maxGraceSeconds) return seconds
-  throw new UsageError(`--grace-seconds takes a number from 0 to ${maxGraceSeconds}.`)
+const usage = `Usage: latchkey keys change key_... [--name NAME] [--enable | --disable]
+         [--permission resource:action]... [--expires-in 90d | --expires-at TIME]
+         [--metadata JSON|@FILE] [--network CIDR]... [--limit NAME=100/60s]...
+         [--credits N [--refill-daily N | --refill-monthly N[@DAY]]] [--json]
+
+Changes what is named and keeps the rest. What can be given several times takes the place of
+all that was there. Each has an option that clears it:
+
+  --no-permissions   it may do nothing
+  --no-expiry        it never expires
+  --no-metadata
+  --no-networks      it may be used from anywhere
+  --no-limits        it has the limits of the service
+  --no-credits       it spends none
+
+${termUsage}
+--credits sets the refill too: without one there is none. \`latchkey keys credits\` keeps it.
+`
+
+/** What an option without a value puts in the place of a member: null clears. */
+const clearing = [
+  ['no-permissions', 'permissions', []],
+  ['no-expiry', 'expiresAt', null],
+  ['no-metadata', 'metadata', null],
+  ['no-networks', 'allowedNetworks', null],
+  ['no-limits', 'limits', null],
+  ['no-credits', 'credits', null],
+] as const
+
+const flag = { type: 'boolean' } as const
+
+/** The body that PATCH would have. @throws UsageError for a mistake, or where nothing is to be changed. */
+const readChanges = (args: readonly string[]) => {
+  const { values, positionals } = readArguments(args, {
+    ...termForms,
+    json: flag,
+    name: { type: 'string' },
+    enable: flag,
+    disable: flag,
+    'no-permissions': flag,
+    'no-expiry': flag,
+    'no-metadata': flag,
+    'no-networks': flag,
+    'no-limits': flag,
+    'no-credits': flag,
+  })
+  const { json = false, name, enable, disable } = values
+  const id = keyIdOf(positionals)
+  if (enable && disable) throw new UsageError('--enable and --disable exclude each other: give one.')
+  const terms = termsOf(values)
+  const cleared = clearing.filter(([option]) => values[option])
+  for (const [option, member] of cleared) {
+    if (!Object.hasOwn(terms, member)) continue
+    throw new UsageError(`--${option} and ${termWords[member]?.[0]} exclude each other: give one.`)
+  }
+  const body = {
+    ...terms,
+    ...given('name', name, text => text),
+    ...given('enabled', enable ?? (disable ? false : undefined), enabled => enabled),
+    ...Object.fromEntries(cleared.map(([, member, value]) => [member, value])),
+  }
+  if (Object.keys(body).length === 0) throw new UsageError('There is nothing to change.')
+  return { id, json, body: checked(ChangeKeyBody, body, termWords) }
 }
 
-export const rotateVerb: Verb = {
-  usage: `Usage: latchkey keys rotate key_... [--grace-seconds N] [--json]
-
-Puts a new key in the place of another and prints it on standard output, this once. The old
-one stays good for N seconds (${defaultGraceSeconds}; 0 for not at all).
-`,
+export const changeVerb: Verb = {
+  usage,
   prepare: args => {
-    const { values, positionals } = readArguments(args, {
-      json: { type: 'boolean' },
-      'grace-seconds': { type: 'string' },
-    })
-    const id = keyIdOf(positionals)
-    const graceSeconds = graceOf(values['grace-seconds'])
+    const { id, json, body } = readChanges(args)
+    const { expiresAt, ...others } = body
+    const changes = inOptions(termWords, () => ({
+      ...toTerms(others, noCeilings),
+      ...(expiresAt === undefined ? {} : { expiresAt: toExpiry(expiresAt, systemClock) ?? null }),
+    }))
+    const { permissions: wanted = [] } = body
+
     return async ({ env, print, note }) => {
       using parts = openParts(env, 'write')
       const { ownerId, permissions } = await parts.store.find(id, 'all')
-      // A new text for somebody's key is a new key for them.
-      for (const line of checkOwner(parts.rows, ownerId, permissions)) note(line)
-      const { key, text } = await parts.keys.rotate(id, { ownerId }, graceSeconds, bySystem)
-      const old = await parts.store.findCredential(id)
-      note(`${key.id} replaces ${id}, which ends at ${isoTimeOrNull(old?.key.expiresAt ?? null)}`)
-      await print(values.json ? jsonOf({ ...viewOf(key, systemClock()), key: text }) : `${text}\n`)
-      return 0
-    }
-  },
-}
-
-/** A key is at most 82 characters, and what surrounds it may be some more. */
-const mostInput = 1_024
-
-const readKey = async (stdin: Input): Promise<KeyParts> => {
-  const text = await readShort(stdin, mostInput)
-  const parts = text === null ? null : parseKey(text)
-  if (parts === null) throw new UsageError('There is no key on standard input.')
-  return parts
-}
-
-/** The name of a key whose secret is right: a text with another one is no key of ours. */
-const provenId = async ({ store }: Parts, { id: part, secret }: KeyParts): Promise<string> => {
-  const id = publicId(part)
-  const found = await store.findCredential(id)
-  if (found !== null && (await verifySecret(secret, found.secretHash))) return id
-  throw new Failure<KeyCode>('api_key_not_found')
-}
-
-export const revokeVerb: Verb = {
-  usage: `Usage: latchkey keys revoke key_... [--json]
-       latchkey keys revoke --stdin [--json]
-
-Revokes a key at once and for good, by its id or by the key itself, which then comes on
-standard input and never as an argument, where others on the machine could read it.
-`,
-  prepare: args => {
-    const { values, positionals } = readArguments(args, {
-      json: { type: 'boolean' },
-      stdin: { type: 'boolean' },
-    })
-    const { json = false, stdin: isGiven = false } = values
-    if (isGiven && positionals.length > 0) throw new UsageError('Give an id or --stdin, not both.')
-    const named = isGiven ? null : keyIdOf(positionals)
-    return async ({ env, stdin, print, note }) => {
-      const given = named ?? (await readKey(stdin))
-      using parts = openParts(env, 'write')
-      const id = typeof given === 'string' ? given : await provenId(parts, given)
-      const before = await parts.store.findCredential(id)
-      if (typeof before?.key.revokedAt === 'number') {
-        note(`${id} has been revoked before, at ${isoTimeOrNull(before.key.revokedAt)}.`)
-        return 1
+      // To take away must be possible for a key whose owner is gone, too.
+      if (!wanted.every(permission => allows(permissions, permission))) {
+        for (const line of checkOwner(parts.rows, ownerId, wanted)) note(line)
       }
-      await parts.store.revoke(id, 'all', bySystem)
-      const found = await parts.store.findCredential(id)
-      if (found !== null) await print((json ? jsonOf : lineOf)(viewOf(found.key, systemClock())))
+      const key = await parts.keys.change(id, { ownerId }, changes, everything, bySystem)
+      await print((json ? jsonOf : lineOf)(viewOf(key, systemClock())))
       return 0
-    }
-  },
-}
-
-export const transferVerb: Verb = {
-  usage: `Usage: latchkey keys transfer --from ID --to ID [key_...]... [--json]
-
-Gives keys to another owner; without the id of a key all that live, 100 at a time. Each
-hundred is moved whole or not at all. The keys stay as they are and go on working, as far as
-the new owner may do what they do.
-`,
-  prepare: args => {
-    const { values, positionals } = readArguments(args, {
-      json: { type: 'boolean' },
-      from: { type: 'string' },
-      to: { type: 'string' },
-    })
-    const { json = false, from, to } = values
-    if (!isOwnerId(from) || !isOwnerId(to)) throw new UsageError('--from and --to take the id of an owner.')
-    if (from === to) throw new UsageError('--to must be another owner.')
-    if (!positionals.every(isKeyId) || positionals.length > maxNamedKeys) {
-      throw new UsageError(`After the options there may be up to ${maxNamedKeys} ids of keys.`)
-    }
-    const keyIds = positionals.length === 0 ? null : positionals
-    return async ({ env, print, note }) => {
-      using parts = openParts(env, 'write')
-      const told = new Set<string>()
-      let moved = 0
-      for (;;) {
-        // Looked at again for each hundred: meanwhile the new owner may have gone.
-        for (const line of checkOwner(parts.rows, to, [])) told.add(line)
-        const { keys, remaining } = await parts.keys.transfer({ from, to, keyIds }, everything, bySystem)
-        const now = systemClock()
-        for (const key of keys) {
-          for (const line of checkOwner(parts.rows, to, key.permissions)) told.add(line)
-        }
-        if (keys.length > 0) {
-          await print(keys.map(key => (json ? jsonOf : lineOf)(viewOf(key, now))).join(''))
-        }
-        moved += keys.length
-        if (keyIds === null && keys.length > 0 && remaining > 0) continue
-        for (const line of told) note(line)
-        note(`Moved ${moved}; ${remaining} are left.`)
-        return 0
-      }
     }
   },
 }

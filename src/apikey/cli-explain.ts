@@ -4,18 +4,21 @@ import type { Env } from '../lib/config.ts'
 import { parseAddress } from '../lib/networks.ts'
 import { isPermission } from '../lib/permission.ts'
 import { openParts } from './cli-database.ts'
+import { wholeNumber } from './cli-options.ts'
 import { keyIdOf } from './cli-read.ts'
 import type { Verb } from './cli-verb.ts'
-import { explainKey, type Presented } from './explain.ts'
+import { explainKey } from './explain.ts'
+import type { Presented } from './explain-checks.ts'
 import { formatExplanation } from './explain-text.ts'
 
 const usage = `Usage: latchkey keys explain [key_...] [--permission resource:action]
-                                   [--address IP] [--json]
+                                   [--address IP] [--cost N] [--json]
 
 Says of a key what the service does with it now: each check in order, passed or failed, and
 since when. The key itself comes on standard input, never as an argument, where others on
 the machine could read it; a name (key_...) is explained without a look at the secret.
-A key with allowed networks is judged by them for a caller at --address.
+A key with allowed networks is judged by them for a caller at --address, and one with credits
+by its balance for a request that costs N. What its limits have counted is not known here.
 
 Exit code: 0 for a key that is let in, 1 for one that is not, 2 where that can't be said.
 `
@@ -33,6 +36,7 @@ export const explainVerb: Verb = {
       json: { type: 'boolean' },
       permission: { type: 'string' },
       address: { type: 'string' },
+      cost: { type: 'string' },
     })
     const { json = false, permission = null, address = null } = values
     if (address !== null && parseAddress(address) === null) {
@@ -41,6 +45,8 @@ export const explainVerb: Verb = {
     if (permission !== null && !isPermission(permission)) {
       throw new UsageError('--permission takes resource:action in lower case.')
     }
+    const cost = values.cost === undefined ? null : wholeNumber(values.cost)
+    if (Number.isNaN(cost)) throw new UsageError('--cost takes a number of credits, from 0.')
     const id = positionals.length === 0 ? null : keyIdOf(positionals)
 
     return async ({ env, stdin, print }) => {
@@ -55,6 +61,7 @@ export const explainVerb: Verb = {
         clock: systemClock,
         permission,
         address,
+        cost,
         maxStalenessSeconds: maxStalenessOf(env),
         staleMode: env.STALE_MODE === 'deny' ? 'deny' : 'allow',
       })

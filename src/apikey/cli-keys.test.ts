@@ -311,6 +311,11 @@ describe('what is no use of it', () => {
     [['revoke', '--stdin', aKey]],
     [['create', '--name', aKey, '--owner', 'usr_ann']],
     [['create', '--name', 'x', '--owner', aKey]],
+    [['change', anId, '--name', aKey]],
+    [['change', anId, '--metadata', `{"key":"${aKey}"}`]],
+    [['audit', aKey]],
+    [['credits', aKey]],
+    [['list', '--name', aKey]],
     [['transfer', `--from=${aKey}`, '--to', 'x']],
     [['scan', aKey]],
     [['scan', `--${aKey}`]],
@@ -322,19 +327,38 @@ describe('what is no use of it', () => {
     expect(rows()).toEqual([])
   })
 
-  test.each(['create', 'list', 'show', 'rotate', 'revoke', 'transfer', 'explain', 'scan'])(
-    '%s --help tells how to use it, on standard output',
-    async verb => {
-      expect(await keys(verb, '--help')).toBe(0)
-      expect(terminal.output()).toStartWith(`Usage: latchkey keys ${verb} `)
-      expect(terminal.errors()).toBe('')
-      expect(await keys('--help')).toBe(0)
-      expect(terminal.output()).toMatch(new RegExp(`\\b${verb} `))
-    },
-  )
+  test.each([
+    'create',
+    'list',
+    'show',
+    'change',
+    'credits',
+    'rotate',
+    'revoke',
+    'transfer',
+    'audit',
+    'explain',
+    'scan',
+  ])('%s --help tells how to use it, on standard output', async verb => {
+    expect(await keys(verb, '--help')).toBe(0)
+    expect(terminal.output()).toStartWith(`Usage: latchkey keys ${verb} `)
+    expect(terminal.errors()).toBe('')
+    expect(await keys('--help')).toBe(0)
+    expect(terminal.output()).toMatch(new RegExp(`\\b${verb} `))
+  })
 })
 
-const uses = [['list'], ['show', anId], ['rotate', anId], ['revoke', anId], create, ['scan', '-', '--revoke']]
+const uses = [
+  ['list'],
+  ['audit'],
+  ['credits', anId],
+  ['change', anId, '--disable'],
+  ['show', anId],
+  ['rotate', anId],
+  ['revoke', anId],
+  create,
+  ['scan', '-', '--revoke'],
+]
 
 describe('a file that is not of a service with keys', () => {
   test.each(uses.map(args => [args]))('%j makes no database where there is none', async args => {

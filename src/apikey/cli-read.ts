@@ -1,11 +1,10 @@
 import { systemClock } from '../lib/clock.ts'
 import { readArguments, UsageError } from '../lib/command-line.ts'
-import { maximumLimit, type Position } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
 import { openParts } from './cli-database.ts'
-import { isOwnerId } from './cli-owner.ts'
 import type { Verb } from './cli-verb.ts'
-import { jsonOf, lineOf, pageOf, viewOf } from './cli-view.ts'
+import { jsonOf, pageOf, viewOf } from './cli-view.ts'
+import { toKeyCredits } from './credit-model.ts'
 import type { KeyCode } from './errors.ts'
 
 const idForm = /^key_[0-9A-Za-z]{16}$/
@@ -19,60 +18,11 @@ export const keyIdOf = (positionals: readonly string[]): string => {
   throw new UsageError('There must be one id of a key: key_ and 16 characters.')
 }
 
-const mostListed = 1_000_000_000
-
-const limitOf = (text: string | undefined): number => {
-  if (text === undefined) return mostListed
-  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0
-  if (limit > 0) return limit
-  throw new UsageError('--limit takes a number from 1.')
-}
-
-export const listVerb: Verb = {
-  usage: `Usage: latchkey keys list [--owner ID] [--limit N] [--json]
-
-Lists keys that are not revoked, the oldest first, one a line: id, state, owner, expiry,
-permissions, name, with tabs between them; with --json an object a line.
-`,
-  prepare: args => {
-    const { values, positionals } = readArguments(args, {
-      json: { type: 'boolean' },
-      owner: { type: 'string' },
-      limit: { type: 'string' },
-    })
-    const { json = false, owner: ownerId, limit } = values
-    if (positionals.length > 0) throw new UsageError('list takes options alone.')
-    if (ownerId !== undefined && !isOwnerId(ownerId)) {
-      throw new UsageError('--owner takes the id of a user or a service account.')
-    }
-    const most = limitOf(limit)
-    const scope = ownerId === undefined ? 'all' : { ownerId }
-
-    return async ({ env, print }) => {
-      using parts = openParts(env, 'read')
-      let listed = 0
-      let after: Position | null = null
-      do {
-        const page: Awaited<ReturnType<typeof parts.store.list>> = await parts.store.list({
-          scope,
-          limit: Math.min(maximumLimit, most - listed),
-          after,
-        })
-        const now = systemClock()
-        const lines = page.items.map(key => (json ? jsonOf : lineOf)(viewOf(key, now)))
-        if (lines.length > 0) await print(lines.join(''))
-        listed += page.items.length
-        after = page.next
-      } while (after !== null && listed < most)
-      return 0
-    }
-  },
-}
-
 export const showVerb: Verb = {
   usage: `Usage: latchkey keys show key_... [--json]
 
-Shows a key, revoked or not. The key itself is nowhere kept.
+Shows a key, revoked or not, with what it may spend now and what it was rotated from and
+into. The key itself is nowhere kept.
 `,
   prepare: args => {
     const { values, positionals } = readArguments(args, { json: { type: 'boolean' } })
@@ -81,8 +31,12 @@ Shows a key, revoked or not. The key itself is nowhere kept.
       using parts = openParts(env, 'read')
       const found = await parts.store.findCredential(id)
       if (found === null) throw new Failure<KeyCode>('api_key_not_found')
-      const view = viewOf(found.key, systemClock())
-      await print(values.json ? jsonOf(view) : pageOf(view))
+      const now = systemClock()
+      const view = viewOf(found.key, now)
+      const balance = parts.rows.credits(found.key, now)
+      const credits = balance === null ? null : toKeyCredits(balance)
+      const lineage = parts.rows.lineage(found.key).map(key => key.id)
+      await print(values.json ? jsonOf({ ...view, credits, lineage }) : pageOf(view, credits, lineage))
       return 0
     }
   },

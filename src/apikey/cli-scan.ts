@@ -6,9 +6,10 @@ import { Failure } from '../lib/failure.ts'
 import { isDatabaseUnavailable } from '../lib/sqlite.ts'
 import { databasePathOf, openParts } from './cli-database.ts'
 import type { ExitCode, Terminal, Verb } from './cli-verb.ts'
-import { jsonOf, nameOf } from './cli-view.ts'
+import { jsonOf } from './cli-view.ts'
 import { createKeyFinder } from './key-finder.ts'
 import { createKeyStates, type FoundState, idOf, type KeyStates } from './key-states.ts'
+import { nameOf } from './key-words.ts'
 import { ReadError, readable, type Scannable, scannables } from './scan-files.ts'
 
 const usage = `Usage: latchkey keys scan FILE... [--revoke | --no-database] [--json]

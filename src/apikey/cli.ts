@@ -1,15 +1,20 @@
 import { type Input, UsageError } from '../lib/command-line.ts'
 import type { Env } from '../lib/config.ts'
 import { Failure } from '../lib/failure.ts'
+import { commonProblems } from '../lib/problem.ts'
 import { isDatabaseUnavailable } from '../lib/sqlite.ts'
 import { StartError } from '../lib/start-error.ts'
-import { revokeVerb, rotateVerb, transferVerb } from './cli-change.ts'
+import { auditVerb } from './cli-audit.ts'
+import { changeVerb } from './cli-change.ts'
 import { createVerb } from './cli-create.ts'
+import { creditsVerb } from './cli-credits.ts'
 import { explainVerb } from './cli-explain.ts'
-import { listVerb, showVerb } from './cli-read.ts'
+import { listVerb } from './cli-list.ts'
+import { showVerb } from './cli-read.ts'
+import { revokeVerb, rotateVerb, transferVerb } from './cli-rotate.ts'
 import { scanVerb } from './cli-scan.ts'
 import type { ExitCode, Terminal, Verb } from './cli-verb.ts'
-import { type KeyCode, keyProblems } from './errors.ts'
+import { keyProblems } from './errors.ts'
 
 const usage = `Usage: latchkey keys <verb> [--json]
 
@@ -17,8 +22,10 @@ API keys of the service whose database DATABASE_PATH names (./data/service-a.sql
 is not set), beside the running service. A key is printed once, and never taken as an argument.
 
   create --name NAME --owner ID [--permission resource:action]...
-  list [--owner ID] | show key_...
+  list [--owner ID] [--status S] | show key_...
+  change key_... [--name NAME] [--disable]... | credits key_... [--add N]
   rotate key_... | revoke key_... | transfer --from ID --to ID [key_...]...
+  audit [key_...]      who did what to keys
   explain [key_...]    what the service does with a key, and why
   scan FILE...         finds keys in files, folders and standard input (-)
 
@@ -30,9 +37,12 @@ const verbs: ReadonlyMap<string, Verb> = new Map([
   ['create', createVerb],
   ['list', listVerb],
   ['show', showVerb],
+  ['change', changeVerb],
+  ['credits', creditsVerb],
   ['rotate', rotateVerb],
   ['revoke', revokeVerb],
   ['transfer', transferVerb],
+  ['audit', auditVerb],
   ['explain', explainVerb],
   ['scan', scanVerb],
 ])
@@ -55,7 +65,10 @@ const note = (line: string): void => {
   process.stderr.write(`${line}\n`)
 }
 
-const isKeyCode = (code: string): code is KeyCode => Object.hasOwn(keyProblems, code)
+/** What commands on keys fail with. `invalid_request` is of what only the database could say. */
+const problems = { ...keyProblems, invalid_request: commonProblems.invalid_request }
+
+const isTold = (code: string): code is keyof typeof problems => Object.hasOwn(problems, code)
 
 /** What went wrong in words, without any that were given. Null for what is nobody's doing. */
 const troubleOf = (error: unknown): { readonly text: string; readonly code: ExitCode } | null => {
@@ -66,8 +79,8 @@ const troubleOf = (error: unknown): { readonly text: string; readonly code: Exit
   if (!(error instanceof Failure)) return null
   const { code, errors = [] } = error
   if (code === 'unavailable') return { text: 'The database is busy: try again.', code: 2 }
-  if (!isKeyCode(code)) return null
-  const { title } = keyProblems[code]
+  if (!isTold(code)) return null
+  const { title } = problems[code]
   return {
     text: [title, ...errors.map(({ field, rule }) => `${field} ${rule}`)].map(part => `${part}.`).join(' '),
     code: 1,

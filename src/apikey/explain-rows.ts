@@ -4,6 +4,7 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { SubjectState } from '../lib/changes-schema.ts'
 import type { KeyRecord } from './key-record.ts'
 import { apiKeys, apikeyAudit, feedPosition, subjects } from './schema.ts'
+import { type Credits, readCredits } from './store-credits.ts'
 import { recordColumns } from './store-rows.ts'
 
 /** An owner as the change feed told of them. `changedAt` is when that was heard, milliseconds. */
@@ -22,6 +23,8 @@ export type ExplainRows = {
   owner(id: string): FollowedOwner | null
   /** Null where no feed is followed. */
   feed(): FeedState | null
+  /** What a key and its successors may spend, as of then; null for a key that is not metered. */
+  credits(key: Pick<KeyRecord, 'isMetered' | 'lineageId'>, now: number): Credits | null
   /** The key among those that it came from and went into, oldest first. */
   lineage(key: KeyRecord): readonly Relative[]
 }
@@ -97,6 +100,7 @@ export const createExplainRows = (database: Database): ExplainRows => {
         .from(feedPosition)
         .limit(1)
         .get() ?? null,
+    credits: ({ isMetered, lineageId }, now) => (isMetered ? readCredits(db, lineageId, now) : null),
     lineage: key => [...walk(key, 'rotatedFrom').toReversed(), key, ...walk(key, 'rotatedTo')],
   }
 }

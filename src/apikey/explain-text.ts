@@ -1,5 +1,6 @@
-import { forTerminal } from '../lib/text.ts'
-import type { Check, Explanation } from './explain.ts'
+import type { Explanation } from './explain.ts'
+import type { Check } from './explain-checks.ts'
+import { creditsText, limitsText, lineageText, nameOf, networksText } from './key-words.ts'
 
 const listOf = (words: readonly string[]): string => (words.length === 0 ? 'none' : words.join(' '))
 
@@ -34,7 +35,8 @@ const feedLine = ({ feed: { followed, generation, heardAt, secondsSince, stale }
 
 /** An explanation for people. */
 export const formatExplanation = (explanation: Explanation): string => {
-  const { keyId, accepted, status, code, checks, allowedNetworks, key, lineage } = explanation
+  const { keyId, accepted, status, code, checks, allowedNetworks, limits, credits, metadata, key, lineage } =
+    explanation
   const verdict = accepted ? 'accepted' : `refused with ${status} ${code}`
   const lines = [`${keyId ?? 'what was given'}: ${verdict}`, '', ...checks.map(lineOf), '']
   if (key !== null) {
@@ -43,11 +45,21 @@ export const formatExplanation = (explanation: Explanation): string => {
       `owner: ${key.ownerId}; made ${key.createdAt} by ${key.createdBy}`,
       `last used: ${key.lastUsedAt ?? 'never, as far as is written'}`,
     )
-    lines.push(`allowed networks: ${allowedNetworks === null ? 'anywhere' : listOf(allowedNetworks)}`)
+    lines.push(
+      `allowed networks: ${networksText(allowedNetworks)}`,
+      `limits: ${limitsText(limits)}`,
+      `credits: ${creditsText(credits)}`,
+    )
+    if (metadata !== null) lines.push(`metadata: ${JSON.stringify(metadata)}`)
     if (lineage.length > 1) {
-      lines.push(`rotations: ${lineage.map(({ id }) => (id === keyId ? `[${id}]` : id)).join(' > ')}`)
+      lines.push(
+        `rotations: ${lineageText(
+          lineage.map(({ id }) => id),
+          keyId,
+        )}`,
+      )
     }
   }
   lines.push(...permissionLines(explanation), feedLine(explanation))
-  return `${lines.map(forTerminal).join('\n')}\n`
+  return `${lines.map(nameOf).join('\n')}\n`
 }

@@ -2,7 +2,8 @@ import type { Database } from 'bun:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { bySystem } from '../lib/audit.ts'
-import { type ExplainOptions, type Explanation, explainKey, type Presented } from './explain.ts'
+import { type ExplainOptions, type Explanation, explainKey } from './explain.ts'
+import type { Presented } from './explain-checks.ts'
 import { createExplainRows } from './explain-rows.ts'
 import { formatExplanation } from './explain-text.ts'
 import { createKeys, type IssuedKey, type Keys, lowestCost, type NewKeyInput } from './keys.ts'
@@ -84,8 +85,10 @@ describe('a good key', () => {
       'expired',
       'network',
       'permission',
+      'limits',
+      'credits',
     ])
-    expect(outcomes(explanation)).toEqual([...passed(9), 'not checked'])
+    expect(outcomes(explanation)).toEqual([...passed(9), 'not checked', 'not checked', 'passed'])
     expect(explanation).toMatchObject({ accepted: true, status: null, code: null, keyId: key.id })
     expect(check(explanation, 'owner')?.detail).toContain('not followed')
     expect(explanation.feed).toEqual({
@@ -106,6 +109,8 @@ describe('a good key', () => {
       'not checked',
       ...passed(5),
       'not checked',
+      'not checked',
+      'passed',
     ])
   })
 
@@ -195,7 +200,7 @@ describe('a key that is refused', () => {
       expect(outcomes(explanation)).toEqual([
         ...passed(index),
         'failed',
-        ...Array(9 - index).fill('not reached'),
+        ...Array(11 - index).fill('not reached'),
       ])
     },
   )
@@ -208,7 +213,13 @@ describe('a key that is refused', () => {
     now += 60_000
     await store.revoke(key.id, 'all', context)
     const explanation = await explain({ text }, { permission: 'other:read', address: '::1' })
-    expect(outcomes(explanation)).toEqual([...passed(4), 'failed', ...Array(5).fill('not reached+also')])
+    expect(outcomes(explanation)).toEqual([
+      ...passed(4),
+      'failed',
+      ...Array(5).fill('not reached+also'),
+      'not reached',
+      'not reached',
+    ])
     expect(formatExplanation(explanation)).toContain(`also: expired since ${iso(start + 1)}`)
   })
 

@@ -113,18 +113,26 @@ export const readText = async (
   }
 }
 
-/** Reads a JSON body within limits. Undefined when there is none; a {@link RefusedBody} as of {@link readText}. */
-export const readJson = async (request: Request, { maxBytes, maxDepth }: BodyLimits): Promise<unknown> => {
-  const text = await readText(request, 'application/json', maxBytes)
-  if (typeof text !== 'string') return text
-  if (isDeeperThan(text, maxDepth)) {
-    return new RefusedBody(malformed(`Arrays and objects may nest ${maxDepth} deep.`))
-  }
+/** Reads JSON text within limits. @throws Failure `malformed_body` */
+export const parseJson = (text: string, { maxDepth }: Pick<BodyLimits, 'maxDepth'>): unknown => {
+  if (isDeeperThan(text, maxDepth)) throw malformed(`Arrays and objects may nest ${maxDepth} deep.`)
   try {
     // A reviver is slow, and few texts have a number that could be that large.
     return /\d[eE]|\d{300}/.test(text) ? JSON.parse(text, refuseInfinity) : JSON.parse(text)
   } catch (error) {
-    return new RefusedBody(malformed(error instanceof RangeError ? error.message : 'The body is not JSON.'))
+    throw malformed(error instanceof RangeError ? error.message : 'The body is not JSON.')
+  }
+}
+
+/** Reads a JSON body within limits. Undefined when there is none; a {@link RefusedBody} as of {@link readText}. */
+export const readJson = async (request: Request, limits: BodyLimits): Promise<unknown> => {
+  const text = await readText(request, 'application/json', limits.maxBytes)
+  if (typeof text !== 'string') return text
+  try {
+    return parseJson(text, limits)
+  } catch (error) {
+    if (error instanceof Failure) return new RefusedBody(error)
+    throw error
   }
 }
 
