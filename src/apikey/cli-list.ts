@@ -47,7 +47,7 @@ tabs between them; with --json an object a line. What is given must hold togethe
                           superfluous. ISO 8601 with a zone, or how long ago, as 90d
   --used-since TIME       good now and used since: what would be missed
 
-A running service writes within half a minute when a key was used.
+When a key was used, a running service writes within a minute or so.
 `,
   prepare: args => {
     const { values, positionals } = readArguments(args, {

@@ -121,6 +121,42 @@ describe('latchkey keys', () => {
     expect(explained.code).toBe(0)
   })
 
+  test(`limits and credits that it sets are honoured by the service within ${boundMs} ms`, async () => {
+    const key = await create('--permission', 'documents:*', '--credits', '5')
+    const put = () =>
+      site.use('/documents/metered', {
+        method: 'PUT',
+        key: key.key,
+        json: { content: 'x' },
+      })
+    // So that it is taken from memory.
+    for (let uses = 0; uses < 3; uses += 1) expect((await use(key)).status).toBe(200)
+    expect((await put()).headers.get('x-credits-remaining')).toBe('4')
+
+    const taken = await keys(['credits', key.id, '--subtract', '100', '--json'])
+    expect({ code: taken.code, balance: member(parseJson(taken.lines[0] ?? ''), 'remaining') }).toEqual({
+      code: 0,
+      balance: 0,
+    })
+    expectProblem(await put(), 429, 'credits_exhausted')
+    expect((await use(key)).status).toBe(200)
+
+    expect((await keys(['change', key.id, '--no-credits', '--limit', 'hour=7/1h'])).code).toBe(0)
+    await Bun.sleep(boundMs)
+    // The five that were let in a moment ago count as well.
+    const answers = [await put(), await use(key), await use(key)]
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 429])
+    expect(answers[2]?.headers.get('ratelimit-policy')).toBe('"hour";q=7;w=3600')
+
+    const trail = await keys(['audit', key.id, '--json'])
+    expect(trail.lines.map(line => textOf(parseJson(line), 'action'))).toEqual([
+      'api_key.changed',
+      'api_key.credits_changed',
+      'api_key.credits_changed',
+      'api_key.created',
+    ])
+  })
+
   test('what is done is in the audit trail, by nobody that is known', async () => {
     const key = await create()
     await keys(['revoke', key.id])
