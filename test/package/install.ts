@@ -23,7 +23,7 @@ export type Installed = {
 }
 
 /** The tarball that LATCHKEY_PACKAGE names, or one that is built now. */
-const tarball = async (): Promise<string> => {
+export const tarball = async (): Promise<string> => {
   const { LATCHKEY_PACKAGE: given } = process.env
   if (given !== undefined && given !== '') return given
   const built = Bun.spawnSync([process.execPath, 'scripts/build-package.ts'], { cwd: root })

@@ -149,9 +149,9 @@ describe('to a user’s compiler', () => {
   )
 
   test(
-    'the first example of the plugin’s page compiles as it stands there',
+    'the service of docs/first-service.md compiles as it stands there',
     async () => {
-      const page = await Bun.file(join(root, 'docs/apikey.md')).text()
+      const page = await Bun.file(join(root, 'docs/first-service.md')).text()
       const example = /```ts\n(\/\/ index\.ts\n[\s\S]*?)```/.exec(page)?.[1]
       expect(example).toBeDefined()
       await Bun.write(join(installed.folder, 'docs.ts'), example ?? '')
