@@ -29,8 +29,9 @@ export const toCost = (value: unknown): number => {
 
 const statuses: Readonly<Record<string, number>> = StatusMap
 
-/** The status that an answer has: that of a Response, where the handler made one of its own. */
+/** The status that an answer has: that of a Response, where the handler made one of its own. An Error is none. */
 export const statusOf = (response: unknown, { status }: Context['set']): number => {
   if (response instanceof Response) return response.status
+  if (response instanceof Error) return 500
   return typeof status === 'string' ? (statuses[status] ?? 200) : (status ?? 200)
 }

@@ -218,9 +218,10 @@ export const createGuard = <
     }
   }
 
+  /** By the first who knows the status of the answer. */
   const refundFailed = (request: Request, status: number): void => {
-    if (status < 500) return
-    for (const payment of admissionOf(request)?.payments?.splice(0) ?? []) payment.refund()
+    const payments = admissionOf(request)?.payments?.splice(0) ?? []
+    if (status >= 500) for (const payment of payments) payment.refund()
   }
 
   const answerFailure: ErrorAnswer = ({ error, request, set }) => {
@@ -294,14 +295,20 @@ export const createGuard = <
             admission.isAdmitted = true
           },
           // Two functions: of a hook that asks for them Elysia takes it that query and body are to be read.
-          beforeHandle:
+          // Among what is resolved, since a route's own beforeHandle may answer, and comes after that.
+          resolve:
             typeof cost === 'number'
               ? async ({ request, set }: CostContext) =>
                   charge({ request, set, body: undefined, query: {}, params: {} }, cost)
               : async ({ request, set, body, query, params }: CostContext) =>
                   charge({ request, set, body, query, params }, cost),
-          afterResponse: ({ request, set, responseValue }: CostContext & { responseValue: unknown }) =>
-            refundFailed(request, statusOf(responseValue, set)),
+          afterResponse: ({ request, set, response }: CostContext & { response: unknown }) =>
+            refundFailed(request, statusOf(response, set)),
+          // What no error hook answers, Elysia answers by itself, and then there is no afterResponse. That comes in the
+          // next turn otherwise, and the status of what Elysia answers is known by then.
+          error: ({ request, set }: Pick<CostContext, 'request' | 'set'>) => {
+            setImmediate(() => setImmediate(() => refundFailed(request, statusOf(undefined, set))))
+          },
         }
       },
       // Stands after `permission` on a route, whose hooks go first; where it does not, nobody gets in.
