@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, or, sql } from 'drizzle-orm'
 import { afterRefill, type Refill } from './refill.ts'
 import { apiKeys, type keyCredits } from './schema.ts'
 
@@ -21,3 +21,7 @@ export const asOf = (row: CreditRow, now: number): CreditRow => ({
 /** The keys that share a balance, dead ones too. */
 export const ofLineage = (lineageId: string | ReturnType<typeof sql.placeholder>) =>
   sql`(${eq(apiKeys.id, lineageId)} OR ${eq(apiKeys.lineageId, lineageId)})`
+
+/** Keys that are neither revoked nor expired. */
+export const mayLive = (now: number | ReturnType<typeof sql.placeholder>) =>
+  and(isNull(apiKeys.revokedAt), or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now)))

@@ -145,6 +145,15 @@ describe('a key without a balance', () => {
     expect(await spend(id, 1)).toMatchObject({ ok: true, remaining: null })
   })
 
+  test('that is not metered any more pays nothing, however many dead keys of its line were', async () => {
+    const id = await insert(false)
+    const ancestor = await insert(true)
+    database.run('UPDATE api_keys SET lineage_id = ? WHERE id = ?', [id, ancestor])
+    expect(await spend(id, 1)).toMatchObject({ ok: false })
+    database.run('UPDATE api_keys SET expires_at = ? WHERE id = ?', [now, ancestor])
+    expect(await spend(id, 1)).toMatchObject({ ok: true, remaining: null })
+  })
+
   test('that nobody knows is out of credits', async () => {
     expect(await spend('key_none', 1)).toMatchObject({ ok: false, code: 'credits_exhausted' })
   })

@@ -4,7 +4,7 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Clock } from '../lib/clock.ts'
 import { Failure } from '../lib/failure.ts'
 import { retryBusy } from '../lib/sqlite.ts'
-import { asOf, type CreditRow, mostCredits, ofLineage, refillOf } from './credit-rows.ts'
+import { asOf, type CreditRow, mayLive, mostCredits, ofLineage, refillOf } from './credit-rows.ts'
 import { nextRefillAt } from './refill.ts'
 import { apiKeys, keyCredits } from './schema.ts'
 import { type Checkpoints, createCheckpoints } from './usage-checkpoints.ts'
@@ -104,12 +104,12 @@ export const createCreditStore = ({
   const findKeys = db
     .select({ keys: sql<number>`count(*)`, metered: sql<number>`coalesce(sum(${apiKeys.isMetered}), 0)` })
     .from(apiKeys)
-    .where(ofLineage(lineageId))
+    .where(and(ofLineage(lineageId), mayLive(sql.placeholder('now'))))
     .prepare()
 
-  /** Metering may have ended a moment ago. Of keys that nobody knows there is no telling. */
-  const isFree = (id: string): boolean => {
-    const found = findKeys.get({ lineageId: id })
+  /** Metering may have ended a moment ago. Of keys that nobody knows, or that are dead, there is no telling. */
+  const isFree = (id: string, now: number): boolean => {
+    const found = findKeys.get({ lineageId: id, now })
     return found !== undefined && found.keys > 0 && found.metered === 0
   }
 
@@ -122,7 +122,7 @@ export const createCreditStore = ({
   const decide = ({ lineageId: id, cost }: Debit, line: Line | null, now: number): Spent => {
     if (cost === 0) return passed(line?.row)
     if (line === null) {
-      return isFree(id)
+      return isFree(id, now)
         ? passed(undefined)
         : { ok: false, code: 'credits_exhausted', remaining: 0, refillsAt: null }
     }

@@ -130,6 +130,21 @@ export const describeKeyCredits = (name: string, open: (clock: Clock) => StorePa
       expect(await credits(next.id)).toMatchObject({ remaining: 6 })
     })
 
+    test('metering touches none of the dead keys of a line, however often it was rotated', async () => {
+      let last = key
+      for (let count = 0; count < 5; count += 1) {
+        last = await pair.first.rotate(last.id, 'all', newMaterial(), now, context)
+      }
+      told.length = 0
+      await change({ set: 7 }, last.id)
+      expect(told).toEqual([last.id])
+      expect([await isMetered(), await isMetered(last.id)]).toEqual([false, true])
+      const next = await pair.first.rotate(last.id, 'all', newMaterial(), now, context)
+      told.length = 0
+      await change({ grant: null }, next.id)
+      expect(told).toEqual([next.id])
+    })
+
     test('metering begins and ends for a key and its successors at once, and each is told', async () => {
       const next = await rotate()
       const other = await pair.first.insert(newKey('usr_ann'), 1_000, context)

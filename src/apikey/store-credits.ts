@@ -1,7 +1,7 @@
 import { and, eq, ne } from 'drizzle-orm'
 import type { AuditContext } from '../lib/audit.ts'
 import { Failure } from '../lib/failure.ts'
-import { asOf, type CreditRow, mostCredits, ofLineage, refillOf } from './credit-rows.ts'
+import { asOf, type CreditRow, mayLive, mostCredits, ofLineage, refillOf } from './credit-rows.ts'
 import type { KeyCode } from './errors.ts'
 import type { KeyRecord } from './key-record.ts'
 import { nextRefillAt, type Refill } from './refill.ts'
@@ -80,12 +80,15 @@ const writeRow = (tx: KeyTransaction, { lineageId, ...row }: CreditRow): void =>
 export const grantCredits = (tx: KeyTransaction, lineageId: string, grant: CreditGrant, now: number): void =>
   writeRow(tx, newRow(lineageId, grant, now))
 
-/** Of all keys that share the balance: the old one spends on in its time of grace. */
+/**
+ * Of the keys that share the balance and may be used again: the old one spends on in its time of grace. Not of the dead
+ * ones before, which nothing brings back, and of which whoever rotates in a loop has as many as they like.
+ */
 const setMetered = ({ tx, key, now, changed }: CreditStep, isMetered: boolean): void => {
   const keys = tx
     .update(apiKeys)
     .set({ isMetered, updatedAt: now })
-    .where(and(ofLineage(key.lineageId), ne(apiKeys.isMetered, isMetered)))
+    .where(and(ofLineage(key.lineageId), ne(apiKeys.isMetered, isMetered), mayLive(now)))
     .returning({ id: apiKeys.id })
     .all()
   for (const { id } of keys) changed(id)
