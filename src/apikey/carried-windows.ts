@@ -13,9 +13,9 @@ export type CarriedWindowsOptions = {
 
 /** A limiter that goes on where the processes before this one stopped. */
 export const openLimiter = ({ database, clock, log }: CarriedWindowsOptions): Limiter => {
-  const limiter = createLimiter(
-    clock === undefined ? { clock: steadyClock, calendar: systemClock } : { clock },
-  )
+  // A host that names the clock of the machine means no other than the default.
+  const isSystem = clock === undefined || clock === systemClock
+  const limiter = createLimiter(isSystem ? { clock: steadyClock, calendar: systemClock } : { clock })
   const rows = createWindowStore({ database }).takeAll((clock ?? systemClock)())
   const lost = limiter.restore(rows)
   if (lost > 0) log.warn({ lost }, 'what was admitted under the limits of some keys could not be read')
