@@ -14,7 +14,10 @@ export type KeyLife = {
 /** What people may give their keys at most. Who manages the keys of others is above it. */
 export type CeilingOptions<Permission extends string = string> = {
   readonly life?: KeyLife
-  /** Limits that a key's own must stay within; none by default. */
+  /**
+   * Limits that a key's own must stay within: by default those that a key has without any of its own, which people could
+   * else take off by giving it others. `[]` for none.
+   */
   readonly limits?: readonly KeyLimit[]
   /** Permissions that people may put on keys, of those that they have; all of them by default. */
   readonly grantable?: readonly Permission[]

@@ -70,6 +70,9 @@ describe('a ceiling', () => {
     expect(isWithinCeiling([], [])).toBe(true)
     expect(isWithinCeiling([limit({ limit: 101 })], [limit()])).toBe(false)
     expect(isWithinCeiling([limit({ windowSeconds: 59 })], [limit()])).toBe(false)
+    expect(isWithinCeiling([limit({ limit: 50, windowSeconds: 59 })], [limit()])).toBe(true)
+    expect(isWithinCeiling([limit({ limit: 1, windowSeconds: 1 })], [limit({ limit: 60 })])).toBe(true)
+    expect(isWithinCeiling([limit({ limit: 1, windowSeconds: 1 })], [limit({ limit: 59 })])).toBe(false)
   })
 
   test('that limits are within is never gone beyond, whatever the requests', () => {

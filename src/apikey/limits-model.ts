@@ -38,10 +38,14 @@ export const checkLimits = (limits: readonly KeyLimit[], field = 'limits'): void
 }
 
 /**
- * Whether limits keep to a ceiling whatever comes: for each limit of it there is one that lets in no more, in no shorter
- * time. So it may say no to limits that would keep to it only together.
+ * Whether limits keep to a ceiling whatever comes: for each limit of it there is one that lets in no more in its time.
+ * A time has in it so many windows of one that is shorter, which all may be full; both are closed, and the clock has whole
+ * milliseconds. So it may say no to limits that would keep to it only together.
  */
 export const isWithinCeiling = (limits: readonly KeyLimit[], ceiling: readonly KeyLimit[]): boolean =>
   ceiling.every(most =>
-    limits.some(({ limit, windowSeconds }) => limit <= most.limit && windowSeconds >= most.windowSeconds),
+    limits.some(({ limit, windowSeconds }) => {
+      const windows = Math.ceil((most.windowSeconds * 1_000 + 1) / (windowSeconds * 1_000 + 1))
+      return limit * windows <= most.limit
+    }),
   )

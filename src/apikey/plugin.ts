@@ -14,7 +14,7 @@ import { setInternals } from './internals.ts'
 import type { Authentication } from './judgement.ts'
 import type { KeyUse } from './key-use.ts'
 import type { Paid } from './ledger.ts'
-import { type ApikeyOptions, checkOptions, defaultPrefix } from './options.ts'
+import { type ApikeyOptions, checkOptions, defaultKeyLimits, defaultPrefix } from './options.ts'
 import type { Principal } from './principal.ts'
 import { asFailure, createRefusals } from './refusals.ts'
 import { createRefusedEvents } from './refused-events.ts'
@@ -170,7 +170,7 @@ export const apikey = <const Permission extends string>(options: ApikeyOptions<P
     clock,
     failures,
     roles,
-    ceilings: createCeilings(options.ceilings ?? {}),
+    ceilings: createCeilings({ limits: options.defaultLimits ?? defaultKeyLimits, ...options.ceilings }),
     health: async () => {
       try {
         const { database, feed: followed } = open()

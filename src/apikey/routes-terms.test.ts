@@ -35,6 +35,7 @@ const limits = fc.uniqueArray(
 
 describe('PATCH /api-keys/:id', () => {
   test('absent keeps, null clears, a value sets: whatever was there before', async () => {
+    host = open({ ceilings: { limits: [] } })
     const { id } = { id: text(await make(), 'id') }
     const model: Record<string, unknown> = {
       name: 'ci',
@@ -175,7 +176,7 @@ describe('ceilings of the service', () => {
     })
     expect((await make(limited([100, 60]))).status).toBe(201)
     expect((await make(limited([9_000, 1], [99, 3_600]))).status).toBe(201)
-    for (const loose of [limited([101, 60]), limited([1, 59]), { limits: [] }]) {
+    for (const loose of [limited([101, 60]), limited([51, 59]), { limits: [] }]) {
       const answer = await make(loose)
       expect(answer.status).toBe(422)
       expect(errorsOf(answer)).toEqual([{ field: 'limits', rule: 'must hold to 100 in 60 s' }])
@@ -189,6 +190,21 @@ describe('ceilings of the service', () => {
     expect(errorsOf(answer)).toMatchObject([{ field: 'permissions/1' }])
     const id = text(await make(), 'id')
     expect((await patch(id, { permissions: ['notes:write'] })).status).toBe(422)
+  })
+
+  test('without one, the limits of the service are it: nobody takes them off a key of their own', async () => {
+    host = open({ defaultLimits })
+    const id = text(await make(), 'id')
+    for (const limits of [[], [{ name: 'mine', limit: 10_000, windowSeconds: 1 }]]) {
+      for (const answer of [await make({ limits }), await patch(id, { limits })]) {
+        expect(answer.status).toBe(422)
+        expect(errorsOf(answer)).toEqual([{ field: 'limits', rule: 'must hold to 50 in 60 s' }])
+      }
+    }
+    expect((await patch(id, { limits: [{ name: 'mine', limit: 5, windowSeconds: 10 }] })).status).toBe(200)
+    expect((await patch(id, { limits: null })).status).toBe(200)
+    host = open({ defaultLimits, ceilings: { limits: [] } })
+    expect((await make({ limits: [] })).status).toBe(201)
   })
 
   test('who manages keys is above all of them', async () => {

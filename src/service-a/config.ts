@@ -76,7 +76,8 @@ export const ServiceConfig = Type.Object({
     maximum: 60_000,
   }),
   KEY_LIMIT_PER_MINUTE: setting.integer({
-    description: 'Requests in any minute of a key that has no limits of its own; 0 for no limit.',
+    description:
+      'Requests in any minute of a key that has no limits of its own, and the most that people may let one have, `api-keys:manage` aside; 0 for no limit.',
     mend: 'a number from 0 to 10000',
     default: 6_000,
     minimum: 0,
