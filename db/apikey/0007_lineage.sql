@@ -1,6 +1,6 @@
 WITH RECURSIVE `line` (`id`, `next`, `first`) AS (
 	SELECT `id`, `rotated_to`, `id` FROM `api_keys` WHERE `rotated_from` IS NULL AND `rotated_to` IS NOT NULL
-	UNION ALL
+	UNION
 	SELECT `api_keys`.`id`, `api_keys`.`rotated_to`, `line`.`first` FROM `line` JOIN `api_keys` ON `api_keys`.`id` = `line`.`next`
 )
 UPDATE `api_keys` SET `lineage_id` = `line`.`first` FROM `line` WHERE `line`.`id` = `api_keys`.`id` AND `line`.`id` <> `line`.`first`;
