@@ -130,6 +130,19 @@ export const describeKeyCredits = (name: string, open: (clock: Clock) => StorePa
       expect(await credits(next.id)).toMatchObject({ remaining: 6 })
     })
 
+    test("who has nothing of a line any more but dead keys reads nothing of the new owner's balance", async () => {
+      await change({ set: 7 })
+      const next = await pair.first.rotate(key.id, 'all', newMaterial(), now, context)
+      const ann = { ownerId: 'usr_ann' }
+      expect(await credits(key.id, ann)).toMatchObject({ remaining: 7 })
+      const to = 'usr_bob'
+      const move = { from: 'usr_ann', to, keyIds: [next.id], most: 1, limit: 1, grantable: [] }
+      await pair.first.transfer(move, context)
+      expect(await codeOf(credits(key.id, ann))).toBe('api_key_not_found')
+      expect(await credits(next.id, { ownerId: to })).toMatchObject({ remaining: 7 })
+      expect(await credits(key.id)).toMatchObject({ remaining: 7 })
+    })
+
     test('metering touches none of the dead keys of a line, however often it was rotated', async () => {
       let last = key
       for (let count = 0; count < 5; count += 1) {

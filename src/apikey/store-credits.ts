@@ -59,6 +59,15 @@ export const readCredits = (reader: Reader, lineageId: string, now: number): Cre
   return row === null ? null : toCredits(row, now)
 }
 
+/** Whether a balance is spent by keys of somebody else. */
+export const isOfOthers = (reader: Reader, lineageId: string, ownerId: string, now: number): boolean =>
+  reader
+    .select({ id: apiKeys.id })
+    .from(apiKeys)
+    .where(and(ofLineage(lineageId), ne(apiKeys.ownerId, ownerId), mayLive(now)))
+    .limit(1)
+    .get() !== undefined
+
 const newRow = (lineageId: string, { remaining, refill }: CreditGrant, now: number): CreditRow => ({
   lineageId,
   remaining,

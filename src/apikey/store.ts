@@ -13,7 +13,14 @@ import { createKeyChanges, type KeyListener, type KeyWatch } from './key-changes
 import { isExpired, type KeyChanges, type KeyMaterial, type KeyRecord, type NewKey } from './key-record.ts'
 import type { Scan } from './scan.ts'
 import { apiKeys } from './schema.ts'
-import { type CreditChange, type Credits, changeCredits, grantCredits, readCredits } from './store-credits.ts'
+import {
+  type CreditChange,
+  type Credits,
+  changeCredits,
+  grantCredits,
+  isOfOthers,
+  readCredits,
+} from './store-credits.ts'
 import { createKeyList, type KeyQuery, type KeyScope } from './store-list.ts'
 import { rotateKey } from './store-rotate.ts'
 import { countOwned, type KeyTransaction, recordColumns, unexpired, writeAudit } from './store-rows.ts'
@@ -271,7 +278,13 @@ export const createSqliteKeyStore = ({
         return moved
       }),
 
-    credits: async (id, scope) => readCredits(db, live(db, id, scope).lineageId, clock()),
+    credits: async (id, scope) => {
+      const now = clock()
+      const { lineageId } = live(db, id, scope)
+      // A key that was dead when its successor went to somebody else stays, and the balance is theirs.
+      if (scope !== 'all' && isOfOthers(db, lineageId, scope.ownerId, now)) throw failure('api_key_not_found')
+      return readCredits(db, lineageId, now)
+    },
 
     changeCredits: (id, scope, wanted, context) =>
       change((tx, changed) =>
