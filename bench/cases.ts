@@ -3,7 +3,16 @@
 /** Sizes of the growth tables: keys that are stored. */
 export const growthSizes = [1_000, 10_000, 100_000, 1_000_000] as const
 
-export type CaseGroup = 'baseline' | 'request' | 'route' | 'peer' | 'growth'
+/**
+ * Keys that take turns where one is hot. By the default limits each may make 6,000 requests a minute, so that together
+ * they may make more than any server here answers, and no limit has to be raised or turned off.
+ */
+export const hotKeys = 512
+
+/** Requests of the metered key beside which others are measured, each of which costs a credit. */
+export const meteredPerSecond = 1_000
+
+export type CaseGroup = 'baseline' | 'request' | 'metered' | 'route' | 'peer' | 'growth'
 
 export type Case = {
   readonly name: string
@@ -30,6 +39,12 @@ const defined = [
   { name: 'elysia', title: 'a bare Elysia route', group: 'baseline', isMain: true },
   { name: 'bun', title: 'raw `Bun.serve`', group: 'baseline', isMain: true },
   { name: 'hot-key', title: 'API key, hot', group: 'request', isMain: true },
+  {
+    name: 'hot-key-limits',
+    title: 'API key, hot, with a limit of its own',
+    group: 'request',
+    isMain: true,
+  },
   { name: 'hot-hs256', title: 'JWT, HS256, hot', group: 'request', isMain: true },
   { name: 'hot-es256', title: 'JWT, ES256, hot', group: 'request', isMain: true },
   { name: 'hot-key-bare', title: 'API key, hot, in a bare Elysia app', group: 'request', isMain: true },
@@ -55,7 +70,15 @@ const defined = [
   },
   { name: 'garbage', title: 'refused: garbage with a bad checksum', group: 'request', isMain: true },
   { name: 'unknown', title: 'refused: well-formed unknown keys', group: 'request', isMain: true },
+  {
+    name: 'unknown-throttled',
+    title: 'refused: unknown keys, over the limit of an address',
+    group: 'request',
+    isMain: true,
+  },
   { name: 'revoked', title: 'refused: revoked keys', group: 'request' },
+  { name: 'metered', title: 'metered key, one request at a time', group: 'metered', isMain: true },
+  { name: 'metered-together', title: 'metered keys, 32 at once', group: 'metered', isMain: true },
   { name: 'document-read', title: '`service-a`: read a document', group: 'route' },
   { name: 'document-write', title: '`service-a`: write a document', group: 'route' },
   { name: 'create-key', title: 'make an API key', group: 'route' },

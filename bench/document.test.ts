@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { documents, fill, templatePath } from './document.ts'
 import { loadTable, table } from './tables.ts'
-import { testResults } from './test-results.ts'
+import { meteringRound, testResults } from './test-results.ts'
 
 const template = await Bun.file(templatePath).text()
 
@@ -35,6 +35,15 @@ test('the median stands before the least and the most of the rounds', () => {
     .split('\n')
     .filter(line => line.includes('API key, hot '))
   expect(row).toContain('| 46.0 (42.0–50.0) | 1.23 (1.20–1.25) | 4.00 (3.00–5.00) |')
+})
+
+test('what a metered key paid is told beside what it was answered, of all rounds', () => {
+  const metering = [meteringRound(1, 3, 4), { ...meteringRound(2, 3, 4), creditsTaken: 1_999 }]
+  const page = documents(template, testResults({ metering }), null)['docs/performance.md'] ?? ''
+  expect(page).toContain('4,000 answers, 3,999 credits taken')
+  expect(page).toMatch(
+    /\| hot key, beside the metered one \| +2,000 \| +1\.00 \| 3\.00 \(3\.00–3\.00\) \| +6\.0 \|/,
+  )
 })
 
 test('a case that was not measured has no row', () => {

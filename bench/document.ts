@@ -1,10 +1,13 @@
 import { join } from 'node:path'
+import { hotKeys, meteredPerSecond } from './cases.ts'
 import { cpuPlot } from './plot.ts'
 import type { Profile, Results } from './results.ts'
 import {
   factsList,
   growthTable,
   loadTable,
+  meteredAnswers,
+  meteringTable,
   peerTable,
   profileTables,
   signInTable,
@@ -40,9 +43,13 @@ export const documents = (
     load: loadTable(results),
     peers: peerTable(results),
     growth: growthTable(results),
+    metering: meteringTable(results),
+    meteredAnswers: meteredAnswers(results),
     signIns: signInTable(results),
     starts: startTable(results),
     profile: profileTables(profile),
+    hotKeys: String(hotKeys),
+    meteredPerSecond: meteredPerSecond.toLocaleString('en'),
     stored: results.settings.stored.toLocaleString('en'),
     hashConcurrency: String(results.settings.hashConcurrency),
   }),

@@ -9,6 +9,8 @@ test('a native function belongs to whoever calls it, and the innermost caller th
   expect(stepOf([frame('byteLength'), log, observe])).toBe('write the access log')
   expect(stepOf([frame('requestIP'), observe])).toBe('address of the caller')
   expect(stepOf([frame('now'), observe])).toBe('request id, headers, log entry')
+  const clock = frame('steadyClock', '/x/src/lib/clock.ts')
+  expect(stepOf([clock, frame('take', '/x/src/lib/named-windows.ts')])).toBe('count within limits')
   expect(stepOf([frame('map'), frame('(root)')])).toBe('Elysia and the response')
 })
 

@@ -33,8 +33,14 @@ const rules: readonly { readonly step: string; readonly name?: RegExp; readonly 
   { step: 'read the key’s row', url: /src\/apikey\/store[^/]*\.ts/ },
   { step: 'count the use', url: /src\/apikey\/usage[^/]*\.ts/ },
   { step: 'write the refusal', url: /src\/lib\/(problem|failure)\.ts/ },
-  { step: 'judge and let in', url: /src\/apikey\/|src\/lib\/(guard|permission|body)\.ts/ },
-  { step: 'request id, headers, log entry', url: /src\/lib\/(request|server|clock)\.ts/ },
+  {
+    step: 'count within limits',
+    url: /src\/lib\/(limiter|named-windows|sliding-window|rate-limit-fields)\.ts/,
+  },
+  { step: 'count within limits', url: /src\/apikey\/(admission|key-use)\.ts/ },
+  { step: 'take credits', url: /src\/apikey\/(ledger|credit-[^/]*)\.ts/ },
+  { step: 'judge and let in', url: /src\/apikey\/|src\/lib\/(guard|requirement|permission|body)\.ts/ },
+  { step: 'request id, headers, log entry', url: /src\/lib\/(request|server)\.ts/ },
   { step: 'the route itself', url: /bench\/servers\/|src\/(service-a|login|userdb)\// },
 ]
 

@@ -35,6 +35,30 @@ export const SignInRound = Type.Object({
 })
 export type SignInRound = Static<typeof SignInRound>
 
+/** How long callers waited for their answers. */
+const Wait = Type.Object({
+  p50Milliseconds: Type.Number(),
+  p99Milliseconds: Type.Number(),
+  maxMilliseconds: Type.Number(),
+})
+export type Wait = Static<typeof Wait>
+
+/** Callers of several kinds at fixed rates, without and with a metered key among them. */
+export const MeteringRound = Type.Object({
+  round: Type.Integer(),
+  seconds: Type.Integer(),
+  perSecond: Type.Object({ hotKey: Type.Integer(), jwt: Type.Integer(), metered: Type.Integer() }),
+  /** Of the metered key, which costs a credit each. */
+  answered: Type.Integer(),
+  /** By the balance before and after. */
+  creditsTaken: Type.Integer(),
+  /** CPU time of the server, of one core, with the metered key. */
+  busyPercent: Type.Number(),
+  alone: Type.Object({ hotKey: Wait, jwt: Wait }),
+  beside: Type.Object({ hotKey: Wait, jwt: Wait, metered: Wait }),
+})
+export type MeteringRound = Static<typeof MeteringRound>
+
 export const Start = Type.Object({
   role: Type.String(),
   kind: Type.Union([Type.Literal('source'), Type.Literal('binary')]),
@@ -64,6 +88,7 @@ export const Results = Type.Object({
   peers: Type.Record(Type.String(), Type.String()),
   measurements: Type.Array(Measurement),
   databases: Type.Array(Type.Object({ stored: Type.Integer(), megabytes: Type.Number() })),
+  metering: Type.Array(MeteringRound),
   signIns: Type.Array(SignInRound),
   starts: Type.Array(Start),
 })

@@ -12,16 +12,33 @@ import { parseArgs } from 'node:util'
 import { readBaseline } from './baseline.ts'
 import { baselines, type CaseGroup, type CaseName, cases, longSeconds, longWarmUpSeconds } from './cases.ts'
 import { describeCommit, describeMachine } from './machine.ts'
+import { measureMetering } from './metering.ts'
 import peers from './peers/package.json' with { type: 'json' }
+import { installPeers } from './peers.ts'
 import { render } from './render.ts'
-import { type Measurement, type Results, type SignInRound, type Start, writeResults } from './results.ts'
+import {
+  type Measurement,
+  type MeteringRound,
+  type Results,
+  type SignInRound,
+  type Start,
+  writeResults,
+} from './results.ts'
 import { killServers } from './server-process.ts'
 import { hashConcurrency, measureSignIns } from './sign-ins.ts'
-import { createStage, installPeers, type Stage } from './stage.ts'
+import { createStage, type Stage } from './stage.ts'
 import { measureStarts } from './starts.ts'
 import { shuffle } from './statistics.ts'
 import { goThrough, measure, type Subject } from './subject.ts'
-import { factsList, growthTable, loadTable, peerTable, signInTable, startTable } from './tables.ts'
+import {
+  factsList,
+  growthTable,
+  loadTable,
+  meteringTable,
+  peerTable,
+  signInTable,
+  startTable,
+} from './tables.ts'
 import { judge, writeFigure, writeLimit, writeOutcome } from './targets.ts'
 import { requireWrk } from './wrk.ts'
 
@@ -36,7 +53,7 @@ const { values } = parseArgs({
 })
 
 /** Beside the cases under load, what `--only` can name. */
-const others = ['sign-in', 'start'] as const
+const others = ['metering', 'sign-in', 'start'] as const
 
 const whole = (name: 'rounds' | 'seconds', fallback: number): number => {
   const value = Number(values[name] ?? fallback)
@@ -100,7 +117,7 @@ const prepare = async (stage: Stage, wanted: readonly CaseName[]): Promise<Subje
 
 const measureRounds = async (
   stage: Stage,
-): Promise<{ measurements: Measurement[]; signIns: SignInRound[] }> => {
+): Promise<{ measurements: Measurement[]; metering: MeteringRound[]; signIns: SignInRound[] }> => {
   const wanted = cases.filter(
     ({ name, isMain }) =>
       isWanted(name, isMain) ||
@@ -113,6 +130,7 @@ const measureRounds = async (
   )
   say(`Ready after ${Math.round((performance.now() - started) / 1_000)} s: ${subjects.length} cases`)
   const measurements: Measurement[] = []
+  const metering: MeteringRound[] = []
   const signIns: SignInRound[] = []
   const warmUpSeconds = quick ? 0 : 1
   for (let round = 1; round <= plan.rounds; round += 1) {
@@ -125,12 +143,16 @@ const measureRounds = async (
       const found = await attempt(subject.name, () => measure(subject, { ...plan, ...times, round }))
       if (found !== null) measurements.push(found)
     }
+    if (isWanted('metering', true)) {
+      const found = await attempt('metering', () => measureMetering(stage, round, plan.seconds))
+      if (found !== null) metering.push(found)
+    }
     if (isWanted('sign-in')) {
       const found = await attempt('sign-in', () => measureSignIns(stage, round, plan.seconds))
       if (found !== null) signIns.push(found)
     }
   }
-  return { measurements, signIns }
+  return { measurements, metering, signIns }
 }
 
 const print = (results: Results): void => {
@@ -143,6 +165,7 @@ const print = (results: Results): void => {
     loadTable(results),
     has('peer') ? peerTable(results) : null,
     has('growth') ? growthTable(results) : null,
+    results.metering.length > 0 ? meteringTable(results) : null,
     results.signIns.length > 0 ? signInTable(results) : null,
     results.starts.length > 0 ? startTable(results) : null,
     judge(results)
@@ -172,7 +195,7 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 
 const stage = createStage({ folder, stored: plan.stored, rotating: plan.rotating })
-const { measurements, signIns } = await measureRounds(stage)
+const { measurements, metering, signIns } = await measureRounds(stage)
 const databases = stage.databases()
 await stage.stop()
 const starts: Start[] = isWanted('start')
@@ -188,6 +211,7 @@ const results: Results = {
   peers: peers.dependencies,
   measurements,
   databases,
+  metering,
   signIns,
   starts,
 }

@@ -43,6 +43,10 @@ test('what is stored is let in and refused as what the plugin makes itself', asy
   expect(new Set(await Promise.all(seed.revoked.slice(0, 50).map(ask)))).toEqual(new Set(['api_key_revoked']))
 })
 
+test('keys of each kind are let in', async () => {
+  expect(new Set(await Promise.all([...seed.limited, ...seed.metered].map(ask)))).toEqual(new Set(['key']))
+})
+
 test('unknown keys and garbage are refused as such', async () => {
   const keys = [...unknownKeys(20), ...garbageKeys(20)]
   expect(new Set(await Promise.all(keys.map(ask)))).toEqual(new Set(['api_key_invalid']))

@@ -1,11 +1,13 @@
 import type { Database } from 'bun:sqlite'
 import { copyFileSync, statSync } from 'node:fs'
 import { migrations } from '../db/apikey/index.ts'
+import type { KeyLimit } from '../src/apikey/key-record.ts'
 import { lowestCost } from '../src/apikey/keys.ts'
 import { formatKey, generateKey, publicId, startOf } from '../src/apikey/token.ts'
 import { systemClock } from '../src/lib/clock.ts'
 import { migrate } from '../src/lib/migrate.ts'
 import { closeDatabase, openDatabase } from '../src/lib/sqlite.ts'
+import { hotKeys } from './cases.ts'
 import { shuffle } from './statistics.ts'
 
 /** Keys that lie in a database, and their texts, which only whoever made them knows. */
@@ -14,7 +16,13 @@ export type Seed = {
   /** In no order: one after the other they lie far apart in the file. */
   readonly good: readonly string[]
   readonly revoked: readonly string[]
+  /** Each with a limit of its own, as much as the others have by default. */
+  readonly limited: readonly string[]
+  /** Each with a balance that nobody empties, and a limit that lets a thousand a second by. */
+  readonly metered: readonly string[]
 }
+
+type Kind = 'good' | 'revoked' | 'limited' | 'metered'
 
 const prefix = 'lk'
 const owners = 5_000
@@ -22,6 +30,19 @@ const batch = 10_000
 
 /** Revoked ones beside the good ones. */
 const revokedKeys = 1_000
+
+const limitedKeys = hotKeys
+const meteredKeys = 33
+
+/** Credits of each metered key. */
+const granted = 1_000_000_000
+
+const limitsOf: Readonly<Record<Kind, readonly KeyLimit[] | null>> = {
+  good: null,
+  revoked: null,
+  limited: [{ name: 'minute', limit: 6_000, windowSeconds: 60 }],
+  metered: [{ name: 'second', limit: 10_000, windowSeconds: 1 }],
+}
 
 const createKey = () => {
   const parts = generateKey(prefix)
@@ -31,11 +52,17 @@ const createKey = () => {
 }
 
 /** Adds rows as the store of the plugin writes them, each with a secret and a hash of its own. */
-const addKeys = (database: Database, count: number, isRevoked: boolean): string[] => {
+const addKeys = (database: Database, count: number, kind: Kind): string[] => {
   const insert = database.query(
     `INSERT INTO api_keys (id, prefix, start, last4, secret_hash, name, owner_id, created_by, permissions, enabled,
-      created_at, updated_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '["items:read"]', 1, ?, ?, ?)`,
+      created_at, updated_at, revoked_at, limits, is_metered)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, '["items:read"]', 1, ?, ?, ?, ?, ?)`,
   )
+  const grant = database.query(
+    'INSERT INTO api_key_credits (lineage_id, remaining, granted, refilled_at) VALUES (?, ?, ?, ?)',
+  )
+  const limits = limitsOf[kind] === null ? null : JSON.stringify(limitsOf[kind])
+  const isMetered = kind === 'metered'
   const texts: string[] = []
   const add = database.transaction((size: number) => {
     for (let index = 0; index < size; index += 1) {
@@ -53,8 +80,11 @@ const addKeys = (database: Database, count: number, isRevoked: boolean): string[
         ownerId,
         now,
         now,
-        isRevoked ? now : null,
+        kind === 'revoked' ? now : null,
+        limits,
+        isMetered ? 1 : 0,
       )
+      if (isMetered) grant.run(id, granted, granted, now)
       texts.push(text)
     }
   })
@@ -69,11 +99,13 @@ export const seedKeys = (path: string, stored: number, smaller?: Seed): Seed => 
   migrate(database, migrations, systemClock)
   // A crash would lose nothing that could not be made again.
   database.run('PRAGMA synchronous = OFF')
-  const revoked = smaller?.revoked ?? addKeys(database, revokedKeys, true)
+  const revoked = smaller?.revoked ?? addKeys(database, revokedKeys, 'revoked')
+  const limited = smaller?.limited ?? addKeys(database, limitedKeys, 'limited')
+  const metered = smaller?.metered ?? addKeys(database, meteredKeys, 'metered')
   const good = smaller?.good ?? []
-  const added = addKeys(database, stored - good.length, false)
+  const added = addKeys(database, stored - good.length, 'good')
   closeDatabase(database)
-  return { database: path, good: shuffle([...good, ...added]), revoked }
+  return { database: path, good: shuffle([...good, ...added]), revoked, limited, metered }
 }
 
 /** A copy for one more server, since each writes to its own. */

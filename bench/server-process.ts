@@ -7,6 +7,8 @@ export type ServerProcess = {
   readonly name: string
   readonly pid: number
   readonly url: string
+  /** Where it writes its log, and what belongs to it may lie. */
+  readonly folder: string
   /** What it said when it listened. */
   readonly announcement: unknown
   /** CPU time of all its threads since it started, user and system, microseconds. */
@@ -110,6 +112,7 @@ export const startServer = async ({
     name,
     pid: child.pid,
     url: `http://127.0.0.1:${announcement.port}`,
+    folder,
     announcement,
     cpuMicroseconds: () => ticksOf(read('stat')) * microsecondsOfTick,
     threadMicroseconds: () => {

@@ -14,6 +14,8 @@ export const ServerSettings = Type.Object({
   jwksUrl: Type.Optional(Type.String()),
   /** How many verified credentials are kept; the plugin's own default when absent. */
   cacheEntries: Type.Optional(Type.Integer()),
+  /** Whether failing callers are told why however often they fail. Otherwise as the plugin has it: 300 a minute. */
+  tellsAllFailures: Type.Optional(Type.Boolean()),
 })
 export type ServerSettings = Static<typeof ServerSettings>
 

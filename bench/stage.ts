@@ -1,11 +1,14 @@
 import { join } from 'node:path'
+import { defaultFailureLimits } from '../src/apikey/failures.ts'
 import { call } from '../test/support/http.ts'
 import { textOf } from '../test/support/json.ts'
 import { freePort } from '../test/support/ports.ts'
-import { type CaseName, growthSizes } from './cases.ts'
+import { type CaseName, growthSizes, hotKeys } from './cases.ts'
+import { createDocumentKeys, document } from './document-keys.ts'
+import { peersFolder } from './peers.ts'
 import { copySeed, garbageKeys, type Seed, seedKeys, unknownKeys } from './seed.ts'
 import { type ServerProcess, startServer } from './server-process.ts'
-import { path as itemPath } from './servers/answer.ts'
+import { costlyPath, path as itemPath } from './servers/answer.ts'
 import { audience, type ServerSettings } from './settings.ts'
 import type { Credentials, Subject } from './subject.ts'
 import { createTokens } from './tokens.ts'
@@ -22,8 +25,6 @@ export type StageOptions = {
 
 const root = join(import.meta.dir, '..')
 const bun = process.execPath
-
-export const peersFolder = join(import.meta.dir, 'peers')
 
 const email = 'ann@example.com'
 export const password = 'a password of some length'
@@ -110,6 +111,17 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
     copySeed(seed(size), join(folder, `${name}.sqlite`))
 
   const main = once(() => latchkey('latchkey', { database: database('latchkey', stored) }))
+  // Refusals as they are, by the thousand and all from here.
+  const tellsAll = once(() =>
+    latchkey('latchkey-refusing', {
+      database: database('latchkey-refusing', stored),
+      tellsAllFailures: true,
+    }),
+  )
+  const metering = once(async () => {
+    const path = database('latchkey-metered', stored)
+    return { server: await latchkey('latchkey-metered', { database: path }), database: path }
+  })
   // Apart from the hot ones, which would pay for the uses that are written down after.
   const large = once(() =>
     latchkey('latchkey-large', {
@@ -139,16 +151,11 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
       DATABASE_PATH: join(folder, 'service-a.sqlite'),
       LOGIN_URL: issuer,
       JWT_SECRET: secret,
+      KEYS_PER_OWNER: String(hotKeys),
     })
-    const token = await tokenOf('usr_documents')
-    const permissions = ['documents:read', 'documents:write']
-    const { body } = await call(`${server.url}/api-keys`, { token, json: { name: 'bench', permissions } })
-    const key = textOf(body, 'key')
-    const document = { theme: 'dark', notify: true, tags: ['one', 'two'], limit: 12 }
-    for (let n = 0; n < 100; n += 1) {
-      await call(`${server.url}/documents/doc-${n}`, { key, method: 'PUT', json: document })
-    }
-    return { server, body: JSON.stringify(document), credentials: await keyFile('documents', [key]) }
+    const keys = await createDocumentKeys(server.url, await tokenOf('usr_documents'))
+    const body = JSON.stringify(document)
+    return { server, body, credentials: await keyFile('documents', keys) }
   })
 
   const item = (
@@ -161,7 +168,9 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
   const header = (value: string): Credentials => ({ header: value })
   const open: Credentials = { header: null }
   const invalid = { status: 403, code: 'api_key_invalid' }
-  const hotKey = (keys: readonly string[]): Credentials => header(`X-API-Key: ${keys[0] ?? ''}`)
+  const hotKey = (name: string, keys: readonly string[]): Promise<Credentials> =>
+    keyFile(name, keys.slice(0, hotKeys))
+  const jwt = async (): Promise<Credentials> => header(`Authorization: Bearer ${await tokenOf('usr_1')}`)
   const bare = (name: string) => start(name, [join(import.meta.dir, `servers/${name}.ts`)])
 
   const betterAuth = async (mode: string): Promise<Subject> => {
@@ -180,35 +189,59 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
       database: database(`latchkey-${name}`, size),
       ...cache,
     })
-    return item(name, server, isHot ? hotKey(good) : await keyFile(name, good))
+    return item(name, server, isHot ? await hotKey(name, good) : await keyFile(name, good))
+  }
+
+  /** Fails as often as an address is told why, so that from now on it is not. */
+  const fail = async ({ url }: ServerProcess): Promise<void> => {
+    for (const key of unknownKeys(defaultFailureLimits.perAddress)) {
+      const headers = { 'X-API-Key': key }
+      const response = await fetch(`${url}${itemPath}`, { headers, signal: AbortSignal.timeout(20_000) })
+      await response.body?.cancel()
+    }
+  }
+
+  const costly = async (name: CaseName, settings: Pick<Subject, 'connections'>): Promise<Subject> => {
+    const { server } = await metering()
+    const credentials = await keyFile('metered', seed(stored).metered.slice(1))
+    return { ...item(name, server, credentials), path: costlyPath, ...settings }
   }
 
   const makers: Readonly<Record<string, () => Promise<Subject>>> = {
     'without-auth': async () => item('without-auth', await bare('without-auth'), open),
     elysia: async () => item('elysia', await bare('elysia'), open),
     bun: async () => item('bun', await bare('bun'), open),
-    'hot-key': async () => item('hot-key', await main(), hotKey(seed(stored).good)),
-    'hot-hs256': async () =>
-      item('hot-hs256', await main(), header(`Authorization: Bearer ${await tokenOf('usr_1')}`)),
+    'hot-key': async () => item('hot-key', await main(), await hotKey('hot', seed(stored).good)),
+    'hot-key-limits': async () =>
+      item('hot-key-limits', await main(), await hotKey('limited', seed(stored).limited)),
+    'hot-hs256': async () => item('hot-hs256', await main(), await jwt()),
     'hot-es256': async () =>
       item('hot-es256', await ofLogin(), header(`Authorization: Bearer ${(await login()).token}`)),
-    'hot-key-bare': async () => item('hot-key-bare', await inBareApp(), hotKey(seed(stored).good)),
-    'hot-hs256-bare': async () =>
-      item('hot-hs256-bare', await inBareApp(), header(`Authorization: Bearer ${await tokenOf('usr_1')}`)),
+    'hot-key-bare': async () =>
+      item('hot-key-bare', await inBareApp(), await hotKey('hot', seed(stored).good)),
+    'hot-hs256-bare': async () => item('hot-hs256-bare', await inBareApp(), await jwt()),
     rotating: async () =>
       item('rotating', await large(), await keyFile('rotating', seed(stored).good.slice(0, rotating))),
     'rotating-small': async () =>
       item('rotating-small', await small(), await keyFile('rotating', seed(stored).good.slice(0, rotating))),
     cold: async () => item('cold', await small(), await keyFile('cold', seed(stored).good)),
     garbage: async () =>
-      item('garbage', await main(), await keyFile('garbage', garbageKeys(100_000)), invalid),
+      item('garbage', await tellsAll(), await keyFile('garbage', garbageKeys(100_000)), invalid),
     unknown: async () =>
-      item('unknown', await main(), await keyFile('unknown', unknownKeys(200_000)), invalid),
+      item('unknown', await tellsAll(), await keyFile('unknown', unknownKeys(200_000)), invalid),
+    'unknown-throttled': async () => {
+      const server = await main()
+      const credentials = await keyFile('unknown-throttled', unknownKeys(200_000))
+      const refusal = { status: 429, code: 'rate_limited' }
+      return { ...item('unknown-throttled', server, credentials, refusal), prepare: () => fail(server) }
+    },
     revoked: async () =>
-      item('revoked', await main(), await keyFile('revoked', seed(stored).revoked), {
+      item('revoked', await tellsAll(), await keyFile('revoked', seed(stored).revoked), {
         status: 403,
         code: 'api_key_revoked',
       }),
+    metered: () => costly('metered', { connections: 1 }),
+    'metered-together': () => costly('metered-together', {}),
     'create-key': async () => ({
       name: 'create-key',
       server: await makesKeys(),
@@ -254,6 +287,20 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
 
   return {
     login,
+    /** Callers of a server with a metered key, and the database that its balance is in. */
+    meteredCallers: once(async () => {
+      const { server, database } = await metering()
+      const { good, metered } = seed(stored)
+      const [key = ''] = metered
+      return {
+        server,
+        database,
+        key,
+        metered: { ...item('metered key', server, header(`X-API-Key: ${key}`)), path: costlyPath },
+        hotKey: item('hot key', server, await hotKey('hot', good)),
+        jwt: item('JWT', server, await jwt()),
+      }
+    }),
     /** @throws Error for a name that is no case. */
     subject: async (name: CaseName): Promise<Subject> => {
       const make = makers[name]
@@ -273,13 +320,3 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
 }
 
 export type Stage = ReturnType<typeof createStage>
-
-/** Installs what Latchkey is compared with, as its lock file has it. @throws Error */
-export const installPeers = (): void => {
-  const { exitCode } = Bun.spawnSync([bun, 'install', '--frozen-lockfile', '--no-progress', '--no-summary'], {
-    cwd: peersFolder,
-    stdout: 'ignore',
-    stderr: 'inherit',
-  })
-  if (exitCode !== 0) throw new Error('The peers could not be installed: see above.')
-}

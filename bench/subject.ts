@@ -16,6 +16,10 @@ export type Subject = {
   readonly status: number
   /** Of a refusal. */
   readonly code?: string
+  /** At a time, where it is another number than elsewhere. */
+  readonly connections?: number
+  /** Has to be done before each load, so that the answers are what the case is about. */
+  readonly prepare?: () => Promise<void>
 }
 
 /** A header that every request has, or a file with one a line. */
@@ -30,6 +34,14 @@ const headerOf = async (credentials: Credentials): Promise<string | null> => {
   // The file may be large, and a line is short.
   const start = await Bun.file(credentials.file).slice(0, 4_096).text()
   return start.split('\n')[0] ?? null
+}
+
+/** A file with a header a line, for a generator that takes no other. */
+export const fileOf = async ({ name, server, credentials }: Subject): Promise<string> => {
+  if ('file' in credentials) return credentials.file
+  const path = join(server.folder, `${server.name}-${name.replaceAll(' ', '-')}.txt`)
+  await Bun.write(path, `${credentials.header ?? 'Accept: */*'}\n`)
+  return path
 }
 
 /** Asks once and looks at the answer. @throws Error when it is not the one that the case is about. */
@@ -75,7 +87,7 @@ export const load = async (
   const outcome = await runWrk({
     url: `${server.url}${path}`,
     seconds,
-    connections,
+    connections: subject.connections ?? connections,
     ...(isPlain && credentials.header !== null ? { headers: [credentials.header] } : {}),
     ...('file' in credentials
       ? {
@@ -120,6 +132,7 @@ export const measure = async (
   const { server, name } = subject
   server.resume()
   try {
+    await subject.prepare?.()
     await checkAnswer(subject)
     if (warmUpSeconds > 0) await load(subject, warmUpSeconds, connections)
     server.clearLog()

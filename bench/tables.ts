@@ -1,5 +1,5 @@
 import { type CaseGroup, cases, growthSizes } from './cases.ts'
-import type { Profile, Results } from './results.ts'
+import type { MeteringRound, Profile, Results, Wait } from './results.ts'
 import { median, ratios, type Spread, spread } from './statistics.ts'
 import { cpuPoints, judge, writeFigure, writeLimit, writeOutcome } from './targets.ts'
 
@@ -28,7 +28,7 @@ const writeSpread = (found: Spread | null, digits = 2): string =>
     ? none
     : `${number(found.median, digits)} (${number(found.min, digits)}–${number(found.max, digits)})`
 
-const groups: readonly CaseGroup[] = ['baseline', 'request', 'peer', 'route']
+const groups: readonly CaseGroup[] = ['baseline', 'request', 'metered', 'peer', 'route']
 
 /** Every case under load but those of growth. */
 export const loadTable = (results: Results): string => {
@@ -108,6 +108,59 @@ export const growthTable = (results: Results): string => {
     'memory MB',
   ]
   return table(head, rows)
+}
+
+/** Who waited how long for an answer, without a metered key and beside one. */
+export const meteringTable = ({ metering }: Results): string => {
+  const row = (title: string, perSecond: number | undefined, waits: readonly Wait[]): Row => [
+    title,
+    perSecond === undefined ? none : number(perSecond),
+    middle(
+      waits.map(({ p50Milliseconds }) => p50Milliseconds),
+      2,
+    ),
+    writeSpread(spread(waits.map(({ p99Milliseconds }) => p99Milliseconds))),
+    waits.length === 0 ? none : number(Math.max(...waits.map(({ maxMilliseconds }) => maxMilliseconds)), 1),
+  ]
+  const rates = metering[0]?.perSecond
+  return table(
+    ['caller', 'requests/s', 'p50 ms', 'p99 ms', 'longest ms'],
+    [
+      row(
+        'hot key, before',
+        rates?.hotKey,
+        metering.map(({ alone }) => alone.hotKey),
+      ),
+      row(
+        'JWT, before',
+        rates?.jwt,
+        metering.map(({ alone }) => alone.jwt),
+      ),
+      row(
+        'hot key, beside the metered one',
+        rates?.hotKey,
+        metering.map(({ beside }) => beside.hotKey),
+      ),
+      row(
+        'JWT, beside the metered key',
+        rates?.jwt,
+        metering.map(({ beside }) => beside.jwt),
+      ),
+      row(
+        'the metered key',
+        rates?.metered,
+        metering.map(({ beside }) => beside.metered),
+      ),
+    ],
+  )
+}
+
+/** What the metered key was answered, and what it paid. */
+export const meteredAnswers = ({ metering }: Results): string => {
+  const sum = (of: (round: MeteringRound) => number): string =>
+    number(metering.reduce((total, round) => total + of(round), 0))
+  const busy = middle(metering.map(({ busyPercent }) => busyPercent))
+  return `${sum(({ answered }) => answered)} answers, ${sum(({ creditsTaken }) => creditsTaken)} credits taken; the server was busy for ${busy} % of one core`
 }
 
 export const signInTable = ({ signIns }: Results): string => {

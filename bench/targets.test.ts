@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { judge, targets, writeFigure, writeLimit, writeOutcome } from './targets.ts'
-import { measurement, testResults } from './test-results.ts'
+import { measurement, meteringRound, testResults } from './test-results.ts'
 
 const verdictOf = (title: string, results = testResults()) => {
   const verdict = judge(results).find(found => found.title.startsWith(title))
@@ -29,7 +29,7 @@ test('a target is reached at its limit and missed beyond, on the side that it as
 })
 
 test('what was not measured is neither reached nor missed, and says so', () => {
-  const nothing = testResults({ measurements: [], signIns: [], starts: [] })
+  const nothing = testResults({ measurements: [], metering: [], signIns: [], starts: [] })
   expect(judge(nothing).map(writeOutcome)).toEqual(targets.map(() => 'not measured'))
 })
 
@@ -60,6 +60,15 @@ test('starts go by the slower role, sign-ins by the hashes of their own round', 
   expect(verdictOf('idle memory', results).value).toBe(70)
   expect(verdictOf('sign-ins', results).value).toBeCloseTo(90, 10)
   expect(verdictOf('p99 of requests', results).value).toBe(100)
+})
+
+test('beside a metered key it goes by whoever waited longer, hot keys or tokens', () => {
+  const metering = [meteringRound(1, 3, 12), meteringRound(2, 20, 4), meteringRound(3, 9, 21)]
+  const verdict = verdictOf('p99 of other callers', testResults({ metering }))
+  expect([verdict.value, verdict.isReached]).toEqual([20, true])
+  expect(
+    verdictOf('p99 of other callers', testResults({ metering: [meteringRound(1, 1, 20.1)] })).isReached,
+  ).toBe(false)
 })
 
 test('figures and limits carry their unit', () => {

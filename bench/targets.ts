@@ -65,6 +65,12 @@ export const targets: readonly Target[] = [
     next('better-auth-defaults', 'hot-key'),
   ),
   least('CPU of Better Auth at its best, next to a hot key', 5, '×', next('better-auth-memory', 'hot-key')),
+  most('p99 of other callers beside a metered key at 1,000/s', 20, 'ms', ({ metering }) => {
+    const found = metering.map(({ beside: { hotKey, jwt } }) =>
+      Math.max(hotKey.p99Milliseconds, jwt.p99Milliseconds),
+    )
+    return spread(found)?.median ?? null
+  }),
   most('a hot key of 1,000,000 next to one of 1,000', 1.1, '×', next('hot-1000000', 'hot-1000')),
   most('binary to first answer, median of the slower role', 100, 'ms', results =>
     worst(binaries(results).map(({ milliseconds }) => median(milliseconds))),

@@ -1,4 +1,22 @@
-import type { Measurement, Results } from './results.ts'
+import type { Measurement, MeteringRound, Results, Wait } from './results.ts'
+
+const wait = (p99Milliseconds: number): Wait => ({
+  p50Milliseconds: 1,
+  p99Milliseconds,
+  maxMilliseconds: p99Milliseconds * 2,
+})
+
+/** A round in which 99 of 100 callers waited no longer than that, beside a metered key. */
+export const meteringRound = (round: number, hotKey: number, jwt: number): MeteringRound => ({
+  round,
+  seconds: 2,
+  perSecond: { hotKey: 2_000, jwt: 1_000, metered: 1_000 },
+  answered: 2_000,
+  creditsTaken: 2_000,
+  busyPercent: 20,
+  alone: { hotKey: wait(1), jwt: wait(1) },
+  beside: { hotKey: wait(hotKey), jwt: wait(jwt), metered: wait(5) },
+})
 
 export const measurement = (name: string, round: number, cpuMicroseconds: number): Measurement => ({
   case: name,
@@ -37,6 +55,7 @@ export const testResults = (given: Partial<Results> = {}): Results => ({
     measurement('elysia', 2, 14),
   ],
   databases: [{ stored: 1_000, megabytes: 1.25 }],
+  metering: [],
   signIns: [],
   starts: [],
   ...given,

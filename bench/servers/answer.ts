@@ -3,3 +3,5 @@ export const answer = () => ({ id: 'item_1', name: 'An item', amount: 12, tags: 
 
 /** Where they answer it. */
 export const path = '/items/1'
+/** And where it takes a credit of a metered key. */
+export const costlyPath = '/costly-items/1'

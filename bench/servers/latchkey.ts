@@ -1,5 +1,6 @@
 /**
- * The app of `without-auth.ts` behind `apikey()`: a permission named on the route, usage counted, every request logged.
+ * The app of `without-auth.ts` behind `apikey()`: a permission named on the route, limits kept, usage counted, every
+ * request logged.
  * What differs between the cases comes as JSON in the first argument.
  */
 import { Elysia } from 'elysia'
@@ -8,9 +9,11 @@ import { createLog } from '../../src/lib/log.ts'
 import type { AddressSource } from '../../src/lib/request.ts'
 import { appConfig, identify, observe, securityHeaders, serve } from '../../src/lib/server.ts'
 import { audience, readSettings } from '../settings.ts'
-import { answer, path } from './answer.ts'
+import { answer, costlyPath, path } from './answer.ts'
 
-const { database, issuer, secret, jwksUrl, cacheEntries } = readSettings(process.argv[2] ?? '')
+const { database, issuer, secret, jwksUrl, cacheEntries, tellsAllFailures } = readSettings(
+  process.argv[2] ?? '',
+)
 const log = createLog({ level: 'info', service: 'bench' })
 const auth = apikey({
   issuer,
@@ -20,8 +23,7 @@ const auth = apikey({
   roles: { user: ['items:read'], admin: ['items:*', 'api-keys:*'] },
   // Keys are made here by the thousand.
   keysPerOwner: 1_000_000,
-  // Refusals are measured as they are, by the thousand and all from here.
-  failures: { perAddress: null, perKey: null },
+  ...(tellsAllFailures === true ? { failures: { perAddress: null, perKey: null } } : {}),
   log,
   ...(cacheEntries === undefined ? {} : { cacheEntries }),
 })
@@ -31,8 +33,10 @@ const app = new Elysia(appConfig)
   .wrap(observe(log, (): AddressSource => app.server))
   .onRequest(identify)
   .use(installed)
+  .use(auth)
   .use(keyRoutes({ auth, problems: installed }))
   .get(path, answer, { permission: 'items:read' })
+  .get(costlyPath, answer, { permission: 'items:read', cost: 1 })
 
 serve({
   app,
