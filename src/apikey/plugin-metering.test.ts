@@ -126,6 +126,27 @@ describe('limits', () => {
     expect((await use(key, '/free')).status).toBe(429)
   })
 
+  test('count on routes too that have the guard from a module alone', async () => {
+    const { auth, as } = testAuth({ clock: () => now, defaultLimits: [limit(1)], roles })
+    let runs = 0
+    const app = new Elysia()
+      .use(problems({ onUnexpected: () => undefined }))
+      .use(apikeyRoutes(auth))
+      .get('/free', () => ++runs, { permission: 'notes:read' })
+      .get('/price', () => ++runs, { permission: 'notes:read', cost: 1 })
+    const made = await ask(app, 'POST', '/api-keys', {
+      headers: await as('admin', 'ann'),
+      body: { name: 'ci', permissions: ['notes:read'] },
+    })
+    const headers = {
+      'x-api-key': String(Object.entries(made.json() ?? {}).find(([key]) => key === 'key')?.[1]),
+    }
+    expect((await ask(app, 'GET', '/free', { headers })).status).toBe(200)
+    expect((await ask(app, 'GET', '/free', { headers })).status).toBe(429)
+    expect((await ask(app, 'GET', '/price', { headers })).status).toBe(429)
+    expect(runs).toBe(1)
+  })
+
   test('keys without limits have those of the service, which speak up when they are full', async () => {
     const { make, use } = setUp({ defaultLimits: [limit(1, 60, 'default')] })
     const { key } = await make()

@@ -261,6 +261,11 @@ export const createGuard = <
           introspect: (route: object) => {
             hooks = route
           },
+          // Elysia gives what a module resolves to that module alone, and what it names in macros to whoever uses it: a
+          // route that has only the macro is let in here.
+          beforeHandle: ({ request, set }: Pick<Context, 'request' | 'set'>) => {
+            handOut({ request, set })
+          },
           parse: async ({ request, server }) => {
             const found = admissionFor(request, server, jwtOnly())
             const admission = found instanceof Promise ? await found : found
