@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { publicId } from '../src/apikey/token.ts'
 import { meteredPerSecond } from './cases.ts'
+import { settleDisk } from './disk.ts'
 import { type PacedOutcome, type Plan, readOutcomes } from './load/plan.ts'
 import type { MeteringRound, Wait } from './results.ts'
 import type { Stage } from './stage.ts'
@@ -88,6 +89,7 @@ export const measureMetering = async (
     }
     await run(callers, secondsOfWarmUp)
     server.clearLog()
+    settleDisk()
 
     const [hotAlone, jwtAlone] = await run([hotKey, jwt], seconds)
     const balance = balanceOf(database, key)

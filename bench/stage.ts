@@ -4,6 +4,7 @@ import { call } from '../test/support/http.ts'
 import { textOf } from '../test/support/json.ts'
 import { freePort } from '../test/support/ports.ts'
 import { type CaseName, growthSizes, hotKeys } from './cases.ts'
+import { settleDisk } from './disk.ts'
 import { createDocumentKeys, document } from './document-keys.ts'
 import { peersFolder } from './peers.ts'
 import { copySeed, garbageKeys, type Seed, seedKeys, unknownKeys } from './seed.ts'
@@ -204,7 +205,12 @@ export const createStage = ({ folder, stored, rotating, flags = () => [] }: Stag
   const costly = async (name: CaseName, settings: Pick<Subject, 'connections'>): Promise<Subject> => {
     const { server } = await metering()
     const credentials = await keyFile('metered', seed(stored).metered.slice(1))
-    return { ...item(name, server, credentials), path: costlyPath, ...settings }
+    return {
+      ...item(name, server, credentials),
+      path: costlyPath,
+      prepare: async () => settleDisk(),
+      ...settings,
+    }
   }
 
   const makers: Readonly<Record<string, () => Promise<Subject>>> = {
