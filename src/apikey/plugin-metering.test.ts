@@ -63,7 +63,7 @@ const setUp = (options: Options = {}) => {
     .get('/checked', () => done('checked'), {
       permission: 'notes:read',
       cost: 5,
-      beforeHandle: () => {
+      check: () => {
         throw new Failure('invalid_request')
       },
     })
@@ -309,7 +309,7 @@ describe('credits', () => {
     }
   })
 
-  test('what a route refuses before its handler is refused before it is paid for', async () => {
+  test('what a route refuses while it looks at the request is refused before it is paid for', async () => {
     const { make, use, balance, ran, settle } = setUp()
     const { id, key } = await make({ credits: { remaining: 12 }, limits: [limit(1)] })
     expect((await use(key, '/checked')).status).toBe(422)

@@ -71,6 +71,12 @@ type Headers = Context['set']['headers']
  */
 export type AskedPermissions = (request: Request) => readonly string[]
 
+/** Looks at a request before it is counted or paid for. @throws Failure for one that is refused. */
+export type CheckRequest = (content: {
+  readonly body: unknown
+  readonly params: Readonly<Record<string, string>>
+}) => void
+
 /** OpenAPI operation members of our own. */
 const operation = (extension: Record<`x-${string}`, unknown>): DocumentDecoration => ({ ...extension })
 
@@ -316,6 +322,17 @@ export const createGuard = <
           },
         }
       },
+      // What a route refuses for the form of the request: after its permission, on which it stands as `asked` does, and
+      // before anything is counted or paid. A hook of the route's own would go before the credential is judged.
+      check: (check: CheckRequest) => ({
+        transform: ({ request, body, params }: Pick<Context, 'request' | 'body' | 'params'>) => {
+          const admission = admissionOf(request)
+          if (!admission?.outcome.ok || !admission.isAllowed) {
+            throw new Failure('internal_error', { cause: new Error('check stands before permission') })
+          }
+          check({ body, params })
+        },
+      }),
       // Stands after `permission` on a route, whose hooks go first; where it does not, nobody gets in.
       asked: (ask: AskedPermissions) => ({
         transform: ({ request }: { request: Request }) => {

@@ -5,6 +5,7 @@ import { Elysia, status, t } from 'elysia'
 import { type Clock, isoTime } from '../lib/clock.ts'
 import { decodeNameCursor, encodeNameCursor } from '../lib/cursor.ts'
 import { Failure } from '../lib/failure.ts'
+import type { CheckRequest } from '../lib/guard.ts'
 import { limitOf, pageQuery } from '../lib/page-query.ts'
 import { matchesTag, mayChange } from '../lib/preconditions.ts'
 import { retryBusy } from '../lib/sqlite.ts'
@@ -33,6 +34,12 @@ const checkName = (name: string | null): void => {
     const errors = [{ field: 'name', rule: 'must be 1 to 128 of A-Z a-z 0-9 . _ - and not . or ..' }]
     throw new Failure<ServiceCode>('document_name_invalid', { errors })
   }
+}
+
+// Before it is paid for: what is refused for its form costs nothing.
+const checkWritten: CheckRequest = ({ params: { name = null }, body }) => {
+  checkName(name)
+  if (body === undefined) throw new Failure('malformed_body', { detail: 'There is no body.' })
 }
 
 export type DocumentsOptions = {
@@ -124,11 +131,7 @@ export const documentRoutes = ({ problems, guard, database, clock }: DocumentsOp
         permission: 'documents:write',
         cost: 1,
         body: t.Unknown(),
-        // Before it is paid for: what is refused for its form costs nothing.
-        beforeHandle: ({ params, body }) => {
-          checkName(params.name)
-          if (body === undefined) throw new Failure('malformed_body', { detail: 'There is no body.' })
-        },
+        check: checkWritten,
         response: { 200: Entry, 201: Entry },
         detail: { summary: 'Write a document', description: 'Any JSON up to 64 KiB, on If-Match terms.' },
       },
