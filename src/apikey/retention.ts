@@ -3,6 +3,7 @@ import { and, asc, desc, eq, inArray, isNull, lt, or, type SQL, sql } from 'driz
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Clock } from '../lib/clock.ts'
 import { retryBusy } from '../lib/sqlite.ts'
+import { ofLineage } from './credit-rows.ts'
 import { apiKeys, apikeyAudit, keyCredits, keyUsage } from './schema.ts'
 import type { KeyTransaction } from './store-rows.ts'
 import { type Checkpoints, createCheckpoints } from './usage-checkpoints.ts'
@@ -119,7 +120,7 @@ export const createRetention = ({
     if (key.rotatedFrom === null) return false
     // Its time of grace may be longer than the retention.
     const isLongDead = lt(sql`coalesce(${apiKeys.revokedAt}, ${apiKeys.expiresAt}, ${before})`, before)
-    return exists(tx, and(eq(apiKeys.id, key.rotatedFrom), sql`NOT (${isLongDead})`))
+    return exists(tx, and(ofLineage(key.lineageId), sql`NOT (${isLongDead})`))
   }
 
   /** Deletes counts of a key; how many. */
