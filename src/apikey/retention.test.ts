@@ -224,7 +224,7 @@ describe('the retention', () => {
         expect(keys()).toEqual(kept)
         expect(column('SELECT lineage_id FROM api_key_credits ORDER BY 1')).toEqual(lines.toSorted())
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     )
   })
 
